@@ -105,6 +105,7 @@ class Reporter:
         journal_head: str | None = None,
         failure: Failure | None = None,
         half_done: tuple[HalfDone, ...] | None = None,
+        fingerprint: str | None = None,
     ) -> None:
         """The last word on the command; a refusal is said as such first."""
         failure = shorten(failure)
@@ -124,6 +125,7 @@ class Reporter:
                 half_done=half_done,
                 rows=rows,
                 batches=batches,
+                fingerprint=fingerprint,
             )
         )
         self._job.answered = True

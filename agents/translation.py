@@ -166,7 +166,7 @@ def with_schema(report: DatabaseInspected, visit: Visit | None) -> DatabaseInspe
     found = b64encode(visit.snapshot.document).decode()
     return report.model_copy(
         update={
-            "fingerprint": visit.snapshot.fingerprint.removeprefix("sha256:"),
+            "fingerprint": visit.snapshot.digest,
             "snapshot": found if len(found) <= SNAPSHOT_SENT_MAX_CHARS else "",
         }
     )

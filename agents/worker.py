@@ -180,23 +180,34 @@ class Worker:
         if outcome.adopted is not None:
             reporter.adopted(outcome.adopted)
         verdict = _verdict(outcome)
+        changed = sum(step.result in CHANGED for step in outcome.steps)
         reporter.finished(
             command,
             verdict,
             steps=outcome.steps,
-            changed=sum(step.result in CHANGED for step in outcome.steps) + size(outcome.adopted),
+            changed=changed + size(outcome.adopted),
             journal_head=outcome.journal_head,
             failure=outcome.failure,
             half_done=outcome.half_done,
+            fingerprint=await self._fingerprint(command, connection) if changed else None,
         )
         return verdict
+
+    async def _fingerprint(
+        self, command: ApplyCommand, connection: ConnectionSettings
+    ) -> str | None:
+        """Of the schema as it is now; `None` where no setting asks for it, or it cannot be had."""
+        if not self._settings.fingerprints:
+            return None
+        found = await self._engine.snapshot(connection, journal_of(command), keep=False)
+        return found.snapshot.digest if found.snapshot else None
 
     async def _taken_back(self, command: ApplyCommand, reporter: Reporter, ended: Ended) -> Verdict:
         """Answer a command that must not go on; what it has done is in the journal.
 
-        `ended` is how it ends if it has done nothing. One untimely or overtaken
-        never counts as a failure, so a database that cannot be asked then changes nothing; one that
-        can, says with its own clock whether the order or our clock is to blame.
+        `ended` is how it ends if it has done nothing. One untimely or overtaken never counts as a
+        failure, so a database that cannot be asked then changes nothing; one that can, says with
+        its own clock whether the order or our clock is to blame.
         """
         try:
             connection = self._connection(command)

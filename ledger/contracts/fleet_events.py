@@ -80,7 +80,8 @@ class MigrationRegressed(Event, streams=(Stream.FLEET,), author=Author.LEDGER):
 class DriftDetected(Event, streams=(Stream.FLEET,), author=Author.LEDGER):
     """A database's schema is not that of most others with the same migrations.
 
-    Said when it was looked at; `schema_count` of the `cohort` of databases have the expected one.
+    Said when it was looked at, or when a rollout whose agents take fingerprints is over; `check` is
+    the id of either. `schema_count` of the `cohort` of databases have the expected one.
     """
 
     database: str

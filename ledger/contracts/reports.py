@@ -226,6 +226,8 @@ class AttemptFinished(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.A
     half_done: tuple[HalfDone, ...] | None = None
     rows: BigCount = 0
     batches: Count = 0
+    fingerprint: Sha256 | None = None
+    """Of the schema after it, where something changed and the agent's settings ask for it."""
 
 
 class JournalEntry(WireValue):

@@ -109,10 +109,15 @@ def seen(answer: DatabaseInspected) -> SeenSchema | None:
     """What an answer says; `None` where it has no fingerprint."""
     if answer.fingerprint is None:
         return None
-    versions = sorted(one.version for one in answer.entries if one.state == APPLIED)
+    applied = [one.version for one in answer.entries if one.state == APPLIED]
+    return schema_of(answer.database, applied, answer.fingerprint)
+
+
+def schema_of(database: str, applied: Iterable[str], fingerprint: str) -> SeenSchema:
+    """The schema of a database that has these migrations."""
+    versions = sorted(applied)
     hashed = hashlib.sha256("\0".join(versions).encode()).hexdigest()
-    latest = versions[-1] if versions else ""
-    return SeenSchema(answer.database, hashed, latest, answer.fingerprint)
+    return SeenSchema(database, hashed, versions[-1] if versions else "", fingerprint)
 
 
 def cohorts(found: Iterable[SeenSchema]) -> tuple[Cohort, ...]:
@@ -166,8 +171,13 @@ def evolve(known: KnownDrift, events: Iterable[Recorded]) -> KnownDrift:
     return KnownDrift(drifted, accepted)
 
 
-def drifted(check: str, found: Iterable[SeenSchema], known: KnownDrift) -> tuple[Decision, ...]:
-    """What a look has shown and the log does not say yet, for the fleet's stream."""
+def drifted(
+    check: str, found: Iterable[SeenSchema], known: KnownDrift, cause: str = ""
+) -> tuple[Decision, ...]:
+    """What a look, or a rollout, has shown and the log does not say yet, for the fleet's stream.
+
+    `check` is the id of either; `cause` is what ended it, where that may happen more than once.
+    """
     decided: list[Decision] = []
     for cohort in cohorts(found):
         if cohort.expected is None:
@@ -186,10 +196,10 @@ def drifted(check: str, found: Iterable[SeenSchema], known: KnownDrift) -> tuple
                         schema_count=len(cohort.schemas[0][1]),
                     )
                     if before is None or before.fingerprint != fingerprint:
-                        decided.append(_decision(check, event))
+                        decided.append(_decision(cause or check, event))
                 elif before is not None and fingerprint == cohort.expected:
                     ended = DriftEnded(database=database, check=check, fingerprint=fingerprint)
-                    decided.append(_decision(check, ended))
+                    decided.append(_decision(cause or check, ended))
     return tuple(decided)
 
 
@@ -207,5 +217,5 @@ def accept(fleet: FleetState, database: str, known: KnownDrift) -> tuple[DriftAc
     return (DriftAccepted(database=database, fingerprint=event.fingerprint),)
 
 
-def _decision(check: str, event: DriftDetected | DriftEnded) -> Decision:
-    return Decision(consequence_id(f"check-{check}", event, event.database), event)
+def _decision(cause: str, event: DriftDetected | DriftEnded) -> Decision:
+    return Decision(consequence_id(f"check-{cause}", event, event.database), event)

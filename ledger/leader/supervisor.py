@@ -42,6 +42,7 @@ from ledger.leader.order_book import OrderBook
 from ledger.leader.projector import Projector
 from ledger.leader.relay import Relay
 from ledger.leader.restoration import restore
+from ledger.leader.schema_comparison import SchemaComparison
 from ledger.leader.signatures import BusSigning, Speakers
 from ledger.leader.subscription import Follower
 from ledger.store.bundles import BundleTexts
@@ -97,6 +98,7 @@ class Supervisor:
             log, self._roster, self._reads, stores.looks, desk, term, clock,
             (self._orders, self._relay),
         )  # fmt: skip
+        self._schemas = SchemaComparison(log, self._reads, term, clock)
         self._intake = Intake(
             bus,
             log,
@@ -120,6 +122,7 @@ class Supervisor:
         )
         self._watch = BrokerWatch(bus, clock)
         self._loaded = asyncio.Event()
+        self._follower: Follower | None = None
 
     def _broker_answers(self) -> tuple[bool, float]:
         """Whether the broker answers, as whoever sends and whoever asks it know, and since when."""
@@ -173,7 +176,7 @@ class Supervisor:
             # Before everything else: loading may wait for a database that does not answer.
             group.create_task(self._watch_leadership(), name="leader-leadership")
             taken = await self._say_taken(name, host)
-            follower = await self._load()
+            self._follower = follower = await self._load()
             await self._leadership.listen(follower.poke)
             group.create_task(follower.run(), name="leader-follower")
             # What was not projected yet is heard first, or what it answers would be sent again.
@@ -182,6 +185,7 @@ class Supervisor:
                 "conductor": self._conductor.run(follower),
                 "inspector": self._inspector.run(follower),
                 "projector": self._projector.run(),
+                "schemas": self._schemas.run(),
                 "bus": self._work_the_bus(follower),
             }
             for loop, coroutine in loops.items():
@@ -196,8 +200,11 @@ class Supervisor:
         return self._roster.pools
 
     async def drain(self) -> None:
-        """Return when every report that is on the bus now is in the log."""
+        """Return when all reports that are on the bus now are in the log, and rollouts compared."""
         await self._intake.drained()
+        if self._follower is not None:
+            await self._follower.reach((await self._log.head()).position)
+        await self._schemas.settled()
 
     async def _load(self) -> Follower:
         """Load what is unsettled as if it were heard now, as far as it was projected.
@@ -218,7 +225,7 @@ class Supervisor:
             keys.saw([one async for one in self._keys(position)])
         subscribers = (
             *speakers, self._roster, self._conductor, self._inspector, self._orders, self._relay,
-            self._projector, self._meter,
+            self._projector, self._meter, self._schemas,
         )  # fmt: skip
         return Follower(self._log, position, subscribers, self._clock)
 

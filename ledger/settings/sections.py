@@ -153,6 +153,11 @@ class AgentSection(SettingsSection):
     psql_shell: bool = Field(
         False, description="let psql scripts start programs, and read this process's variables"
     )
+    fingerprints: bool = Field(
+        False,
+        description="take the fingerprint of a schema after everything that changes it; at a "
+        "rollout's end those of its databases are compared",
+    )
     cancel_blockers: bool = Field(
         False, description="let `watchdog.when_blocked = cancel` cancel what others run"
     )

@@ -60,6 +60,11 @@ class Snapshot:
     names: TenantNames | None = None
     """Whose names the neutral ones stand for; not part of what is hashed."""
 
+    @property
+    def digest(self) -> str:
+        """The fingerprint's hash alone, as reports hold it."""
+        return self.fingerprint.removeprefix("sha256:")
+
 
 def lines_of(document: bytes) -> Iterator[str]:
     """The canonical form, line by line, without its first; it is never whole in memory.

@@ -63,6 +63,7 @@ VALUES: dict[str, object] = {
     "rollout.statement_timeout_s": 1.0,
     "rollout.expiry_s": 60.0,
     "rollout.deadline_s": 600.0,
+    "agent.fingerprints": True,
     "agent.cancel_blockers": True,
     "preflight.enforcement": "warn",
     "preflight.wait_s": 60.0,

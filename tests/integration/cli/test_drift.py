@@ -100,6 +100,23 @@ async def test_of_two_and_two_nobody_says_who_is_right(
     assert await told(installed) == []
 
 
+async def test_agents_that_take_fingerprints_find_drift_without_being_asked(
+    ledger: LedgerProgram, fleet: Fleet, migrations: Path, installed: str
+) -> None:
+    taking = {"LEDGER_AGENT_FINGERPRINTS": "true"}
+    assert (await ledger("up", "--yes", **taking)).code == ExitCode.OK
+    assert await told(installed) == []
+    await run(fleet.addresses["t2"], "CREATE INDEX by_weight ON parcels (weight)")
+    (migrations / "3_more.sql").write_text(
+        "-- +migrate Up\nCREATE TABLE more ();\n-- +migrate Down\nDROP TABLE more;\n"
+    )
+    assert (await ledger("up", "--yes", **taking)).code == ExitCode.OK
+    assert await told(installed) == [("DriftDetected", "t2")]
+    await run(fleet.addresses["t2"], "DROP INDEX by_weight")
+    assert (await ledger("down", "1", "--yes", **taking)).code == ExitCode.OK
+    assert await told(installed) == [("DriftDetected", "t2"), ("DriftEnded", "t2")]
+
+
 async def test_databases_with_other_migrations_are_not_compared(
     ledger: LedgerProgram, fleet: Fleet, migrations: Path
 ) -> None:
