@@ -92,6 +92,8 @@ RECORD: list[Row] = [
     ("rollout status", REFUSED, "no rollout is unfinished", "ledger rollout list"),
     ("traces show nosuch", REFUSED, "'nosuch'", ""),
     ("lint nosuch", USAGE, "nosuch", ""),
+    ("drift --select id=nosuch", REFUSED, "nosuch", ""),
+    ("drift accept nosuch --reason x --yes", REFUSED, "'nosuch'", ""),
     ("rollout watch nosuch", REFUSED, "'nosuch'", "ledger rollout list"),
     ("rollout watch --timeout -1", USAGE, "--timeout", ""),
     ("rollout pause nosuch", REFUSED, "'nosuch'", "ledger rollout list"),
