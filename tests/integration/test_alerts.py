@@ -205,7 +205,7 @@ def measure(meter: Any, one: Instrument) -> None:
     match one.kind:
         case Kind.COUNTER:
             meter.create_counter(one.name, unit=one.unit).add(1, told)
-        case Kind.UP_DOWN_COUNTER:
+        case Kind.UP_DOWN_COUNTER | Kind.OBSERVED_UP_DOWN_COUNTER:
             meter.create_up_down_counter(one.name, unit=one.unit).add(1, told)
         case Kind.HISTOGRAM:
             meter.create_histogram(one.name, unit=one.unit).record(1, told)

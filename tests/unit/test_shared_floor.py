@@ -12,7 +12,7 @@ import sys
 import pytest
 
 FLOOR = (
-    "ledger.bus", "ledger.collector", "ledger.contracts", "ledger.instruments", "ledger.outlet",
+    "ledger.bus", "ledger.collector", "ledger.contracts", "ledger.instruments", "ledger.meters", "ledger.outlet",
     "ledger.stopper", "ledger.telemetry",
 )  # fmt: skip
 WORDS = {
