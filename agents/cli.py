@@ -232,9 +232,12 @@ async def _run(shared: SharedSettings, debug: bool) -> AgentExitCode:
 @asynccontextmanager
 async def _monitored(section: MonitoringSection, agent: Agent) -> AsyncIterator[None]:
     """Say how this agent is, to whoever asks at the port for that."""
+    from ledger.monitoring.process import observe_memory
+
     if section.port is None:
         if telemetry.measured():
             agent.observe()
+            observe_memory()
         yield
         return
     from ledger.monitoring.exposition import expose
@@ -243,6 +246,7 @@ async def _monitored(section: MonitoringSection, agent: Agent) -> AsyncIterator[
 
     exposition = expose(telemetry.AGENT_SERVICE, metadata.version("migration-ledger"))
     agent.observe()
+    observe_memory()
     async with monitored(section, Readiness(agent.probes(), SYSTEM_CLOCK), exposition):
         yield
 

@@ -14,6 +14,7 @@ from math import ceil
 from agents.job import Job, JobPhase
 from agents.outbox import Outbox
 from agents.settings import AgentSettings
+from ledger import instruments, telemetry
 from ledger.contracts.commands import ApplyCommand
 from ledger.contracts.envelope import Metadata, encode, report_id
 from ledger.contracts.reports import (
@@ -43,6 +44,10 @@ from migrations.model.preflight import PreflightResult
 from migrations.model.work import Adopted, BatchProgress, OutsideChange, StepOutcome, StepResult
 
 logger = logging.getLogger(__name__)
+
+_waited = instruments.histogram(instruments.WAITED)
+_statement = instruments.histogram(instruments.STATEMENT)
+_POSTGRESQL = {telemetry.DB_SYSTEM: "postgresql"}
 
 SAME_WAIT = timedelta(seconds=1)
 """Beginnings of a wait that are nearer to each other are one: two clocks measure it."""
@@ -128,6 +133,7 @@ class Reporter:
                 fingerprint=fingerprint,
             )
         )
+        self._end_wait()
         self._job.answered = True
         if failure is not None:
             # Its class and place alone: what a server said may quote what a tenant stored.
@@ -222,6 +228,7 @@ class Reporter:
         job.phase, job.waits_for = JobPhase.WAITING, what
         since = now - timedelta(seconds=since_s)
         if job.waiting_since is None or abs(job.waiting_since - since) > SAME_WAIT:
+            self._end_wait()
             job.waiting_since = since
         job.next_try_at = now + timedelta(seconds=retry_in_s) if retry_in_s else None
 
@@ -248,6 +255,7 @@ class Reporter:
         self, migration: Migration, statement: Statement, index: int, total: int, duration_ms: int
     ) -> None:
         """Statement `index` of `total` has run."""
+        _statement.record(duration_ms / 1000, _POSTGRESQL)
         self._running(migration.label, index, total)
 
     def batch_finished(
@@ -293,10 +301,18 @@ class Reporter:
             recovered=adopted.recovered,
         )
 
+    def _end_wait(self) -> None:
+        """A wait is over, if there was one."""
+        since, self._job.waiting_since = self._job.waiting_since, None
+        if since is not None:
+            waited = (self._clock.now() - since).total_seconds()
+            _waited.record(max(waited, 0.0), {telemetry.POOL: self._settings.pool})
+
     def _running(self, migration: str, statement: int, statements: int) -> None:
         job = self._job
+        self._end_wait()
         job.phase, job.waits_for, job.next_try_at = JobPhase.RUNNING, "", None
-        job.waiting_since, job.standing = None, ""
+        job.standing = ""
         job.migration, job.statement, job.statements = migration, statement, statements
 
 

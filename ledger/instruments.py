@@ -7,41 +7,13 @@ named, there are few. The reference page is made from this.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, Final, TypeAlias
-
-from opentelemetry import metrics
-from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Observation, UpDownCounter
+from typing import Final
 
 from ledger import telemetry
+from ledger.meters import Instrument, Kind, Value, counter, histogram, observe, up_down_counter
 
-
-class Kind(StrEnum):
-    """The instruments of OpenTelemetry that are used here, as its documents call them."""
-
-    COUNTER = "counter"
-    UP_DOWN_COUNTER = "up-down counter"
-    HISTOGRAM = "histogram"
-    GAUGE = "gauge"
-    OBSERVED_COUNTER = "observed counter"
-
-
-@dataclass(frozen=True, slots=True)
-class Instrument:
-    """What one measurement is called and says; `buckets` are upper bounds in its unit."""
-
-    name: str
-    kind: Kind
-    unit: str
-    measures: str
-    attributes: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
-
-
-Value: TypeAlias = tuple[float, Mapping[str, str]]
-"""A number, and the attributes that tell it from others of the same instrument."""
+__all__ = ["Instrument", "Kind", "Value", "counter", "histogram", "observe", "up_down_counter"]
+# Beside them everything below: whoever measures needs this module alone.
 
 _SECONDS: Final = "s"
 _MESSAGES: Final = (
@@ -116,6 +88,49 @@ ATTEMPTS: Final = Instrument(
     "Attempts that the ledger heard the end of; those that failed by the class of their failure.",
     (telemetry.TASK_NAME, telemetry.TASK_RESULT, telemetry.ERROR_TYPE),
 )
+RETRIES: Final = Instrument(
+    "migration_ledger.retries",
+    Kind.COUNTER,
+    "{attempt}",
+    "Attempts, heard the end of, that were not a rollout's first on their database.",
+    (telemetry.TASK_NAME,),
+)
+REPORT_DELAY: Final = Instrument(
+    "migration_ledger.report.delay",
+    Kind.HISTOGRAM,
+    _SECONDS,
+    "Time from an agent's last word on a command until it was in the log.",
+    (),
+    telemetry.ATTEMPT_BUCKETS,
+)
+DATA_BATCHES: Final = Instrument(
+    "migration_ledger.data.batches",
+    Kind.GAUGE,
+    "{batch}",
+    "Batches that data migrations under way have committed, as last told.",
+    (telemetry.ROLLOUT_ID,),
+)
+DATA_ROWS: Final = Instrument(
+    "migration_ledger.data.rows",
+    Kind.GAUGE,
+    "{row}",
+    "Rows of them.",
+    (telemetry.ROLLOUT_ID,),
+)
+DATA_EXPECTED: Final = Instrument(
+    "migration_ledger.data.rows.expected",
+    Kind.GAUGE,
+    "{row}",
+    "About how many rows there are where they run.",
+    (telemetry.ROLLOUT_ID,),
+)
+DATA_LEFT: Final = Instrument(
+    "migration_ledger.data.left",
+    Kind.GAUGE,
+    _SECONDS,
+    "How long the one that needs longest still takes, at its pace.",
+    (telemetry.ROLLOUT_ID,),
+)
 ROLLOUTS: Final = Instrument(
     "migration_ledger.rollouts",
     Kind.GAUGE,
@@ -177,6 +192,12 @@ TROUBLED: Final = Instrument(
     Kind.GAUGE,
     "{database}",
     "Databases where a migration failed, was lost or is unknown; one counts once for each cause.",
+)
+DRIFTED: Final = Instrument(
+    "migration_ledger.databases.drifted",
+    Kind.GAUGE,
+    "{database}",
+    "Databases whose schema was found to be another than that of most, and accepted by nobody.",
 )
 AGENTS: Final = Instrument(
     "migration_ledger.agents",
@@ -271,43 +292,42 @@ REPORTS_WAITING: Final = Instrument(
     (telemetry.POOL,),
 )
 
+WAITED: Final = Instrument(
+    "migration_ledger.agent.wait.duration",
+    Kind.HISTOGRAM,
+    _SECONDS,
+    "Time for which work on a database stood still: for a lock, a server, or the next try.",
+    (telemetry.POOL,),
+    telemetry.ATTEMPT_BUCKETS,
+)
+STATEMENT: Final = Instrument(
+    "db.client.operation.duration",
+    Kind.HISTOGRAM,
+    _SECONDS,
+    "Time that a statement of a migration took; of no other statement.",
+    (telemetry.DB_SYSTEM,),
+    telemetry.QUERY_BUCKETS,
+)
+CONNECTIONS: Final = Instrument(
+    "db.client.connection.count",
+    Kind.OBSERVED_UP_DOWN_COUNTER,
+    "{connection}",
+    "Connections of this process to the ledger's database, used and idle.",
+    (telemetry.POOL_NAME, telemetry.CONNECTION_STATE),
+)
+CONNECTIONS_MAX: Final = Instrument(
+    "db.client.connection.max",
+    Kind.OBSERVED_UP_DOWN_COUNTER,
+    "{connection}",
+    "How many it may have.",
+    (telemetry.POOL_NAME,),
+)
+MEMORY: Final = Instrument(
+    "process.memory.usage",
+    Kind.OBSERVED_UP_DOWN_COUNTER,
+    "By",
+    "Memory that this process holds; where the system tells it.",
+)
+
 EVERY: Final = tuple(one for one in tuple(globals().values()) if isinstance(one, Instrument))
 """All of them, in the order above."""
-
-
-def counter(one: Instrument) -> Counter:
-    """What counts as it happens."""
-    return _meter().create_counter(one.name, unit=one.unit, description=one.measures)
-
-
-def up_down_counter(one: Instrument) -> UpDownCounter:
-    """What counts up and down as it happens."""
-    return _meter().create_up_down_counter(one.name, unit=one.unit, description=one.measures)
-
-
-def histogram(one: Instrument) -> Histogram:
-    """What sorts into its buckets."""
-    return _meter().create_histogram(
-        one.name,
-        unit=one.unit,
-        description=one.measures,
-        explicit_bucket_boundaries_advisory=one.buckets,
-    )
-
-
-def observe(one: Instrument, read: Callable[[], Iterable[Value]]) -> None:
-    """Have `read` called whenever somebody takes measurements."""
-
-    def observed(_: CallbackOptions) -> Iterable[Observation]:
-        return [Observation(value, attributes) for value, attributes in read()]
-
-    create: Callable[..., Any] = (
-        _meter().create_observable_counter
-        if one.kind is Kind.OBSERVED_COUNTER
-        else _meter().create_observable_gauge
-    )
-    create(one.name, callbacks=[observed], unit=one.unit, description=one.measures)
-
-
-def _meter() -> metrics.Meter:
-    return telemetry.meter()

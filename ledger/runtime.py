@@ -14,14 +14,12 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import metadata
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from ledger import telemetry
 from ledger.domain.surroundings import LeadingProcess as CurrentLeader
 from ledger.errors import AnotherLeader, NotPermitted
 from ledger.service.liveness import Liveness
@@ -39,7 +37,6 @@ if TYPE_CHECKING:
     from ledger.leader.signatures import BusSigning
     from ledger.leader.supervisor import Supervisor
     from ledger.local_agents import LocalAgents
-    from ledger.monitoring.exposition import Exposition
     from ledger.service.audit import AuditService
     from ledger.service.bundles import BundleService
     from ledger.service.check_report import CheckService
@@ -238,8 +235,10 @@ async def serve(
     `WrongClock` when this host's clock is wrong, `KeyUnusable` or `BusMisconfigured` when orders
     cannot be signed that must be, and what `open_ledger` raises.
     """
+    from ledger.measurement import exposition_of, monitored
+
     name, host = own_name()
-    signing, exposition = _signing(settings), _exposition(settings)
+    signing, exposition = _signing(settings), exposition_of(settings)
     async with open_ledger(settings) as ledger:
         leading = take_over if replaces_silent else take
         leadership = await leading(settings.ledger_url, name, host, SYSTEM_CLOCK)
@@ -247,7 +246,7 @@ async def serve(
         with Stopper(asked.set):
             async with (
                 _led(ledger, settings, leadership, signing, name, host) as led,
-                _monitored(ledger, settings, led.leader, exposition),
+                monitored(stores_of(ledger), ledger, settings, led.leader, exposition),
             ):
                 started(name, leadership.term)
                 await asked.wait()
@@ -322,46 +321,6 @@ async def _led(
     finally:
         await bus.close()
         await leadership.release()
-
-
-def _exposition(settings: Settings) -> Exposition | None:
-    """What writes measurements down for a scrape; asked before anybody measures."""
-    if settings.monitoring.port is None:
-        return None
-    from ledger.monitoring.exposition import expose
-
-    return expose(telemetry.SERVICE, metadata.version("migration-ledger"))
-
-
-@asynccontextmanager
-async def _monitored(
-    ledger: Ledger, settings: Settings, leader: Supervisor, exposition: Exposition | None
-) -> AsyncIterator[None]:
-    """Say how this leader is, and how its ledger, to whoever takes measurements or asks."""
-    if not telemetry.measured():
-        yield
-        return
-    from ledger.service.census import Census
-
-    stores = stores_of(ledger)
-    census = Census(stores.log, stores.reads, ledger.status, ledger.lookout, SYSTEM_CLOCK)
-    census.observe()
-    leader.observe()
-    counting = asyncio.create_task(census.run(), name="census")
-    try:
-        async with AsyncExitStack() as stack:
-            if exposition is not None:
-                from ledger.monitoring.readiness import Readiness
-                from ledger.monitoring.server import monitored
-
-                readiness = Readiness(leader.probes(), SYSTEM_CLOCK)
-                await stack.enter_async_context(
-                    monitored(settings.monitoring, readiness, exposition)
-                )
-            yield
-    finally:
-        counting.cancel()
-        await asyncio.wait([counting])
 
 
 def _broker(settings: Settings) -> KafkaSettings | None:

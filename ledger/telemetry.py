@@ -6,8 +6,7 @@ OpenTelemetry semantic conventions 1.44, messaging and CI/CD; names of our own s
 `migration_ledger.`. Those of one migration are in `migrations.running.telemetry`: that package
 knows nothing of the ledger. What is left out on purpose stands in decision 0012.
 
-Nothing configured costs nothing: without a provider the API's own no-op spans are used, and they
-still carry a context that came from elsewhere.
+Without a provider the API's own no-op spans are used: they still carry a context from elsewhere.
 """
 
 from __future__ import annotations
@@ -26,11 +25,10 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.trace.export import SpanExporter
+
     from ledger.collector import Collector
     from ledger.contracts.envelope import Metadata
-
-if TYPE_CHECKING:
-    from opentelemetry.sdk.trace.export import SpanExporter
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +106,10 @@ STATE: Final = "migration_ledger.state"
 VERSIONS_BEHIND: Final = "migration_ledger.versions_behind"
 """`0`, `1`, `2`, `3-5`, `6-10`, or `11+`."""
 
+POOL_NAME: Final = "db.client.connection.pool.name"
+CONNECTION_STATE: Final = "db.client.connection.state"
+DB_SYSTEM: Final = "db.system.name"
+
 ROLLOUT: Final = "rollout"
 CHECK: Final = "check"
 
@@ -121,6 +123,7 @@ RUN_ERRORS: Final = "cicd.pipeline.run.errors"
 ATTEMPT_DURATION: Final = "migration_ledger.attempt.duration"
 """Seconds that one attempt on one database took, by its result."""
 
+QUERY_BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
 MESSAGING_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5, 10)
 ATTEMPT_BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 1800.0, 7200.0)
 """A migration takes milliseconds or hours; the conventions' buckets for queries end at 10 s."""

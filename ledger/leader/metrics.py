@@ -1,6 +1,7 @@
 """Measures rollouts as the conventions for CI/CD measure runs.
 
-How many are under way, how long each took, and how often one stopped itself.
+How many are under way, how long each took, how often one stopped itself, what attempts came to,
+and how far data migrations are.
 
 A rollout is a run from RolloutStarted to its end; what takes it back is a run of its own.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from ledger import instruments, telemetry
@@ -20,7 +22,9 @@ from ledger.contracts.events import (
     RolloutStarted,
     UndoStarted,
 )
-from ledger.contracts.reports import AttemptFinished, Event
+from ledger.contracts.reports import AttemptFinished, BatchProgressed, Event
+from ledger.domain.report_check import decided_in
+from ledger.instruments import Instrument, Value
 
 RESULTS: Final[dict[type[Event], str]] = {
     RolloutCompleted: "success",
@@ -37,6 +41,16 @@ _duration = instruments.histogram(instruments.RUN)
 _active = instruments.up_down_counter(instruments.RUNS_ACTIVE)
 _errors = instruments.counter(instruments.RUN_ERRORS)
 _attempts = instruments.counter(instruments.ATTEMPTS)
+_retries = instruments.counter(instruments.RETRIES)
+_delay = instruments.histogram(instruments.REPORT_DELAY)
+
+ROLLOUT_PREFIX: Final = "rollout-"
+_AMOUNTS: Final[dict[Instrument, Callable[[Iterable[BatchProgressed]], float]]] = {
+    instruments.DATA_BATCHES: lambda running: sum(one.batches for one in running),
+    instruments.DATA_ROWS: lambda running: sum(one.rows for one in running),
+    instruments.DATA_EXPECTED: lambda running: sum(one.total or 0 for one in running),
+    instruments.DATA_LEFT: lambda running: max(one.left_s or 0 for one in running),
+}
 
 
 class Meter:
@@ -45,6 +59,18 @@ class Meter:
     def __init__(self, measured: Callable[[], bool] = telemetry.measured) -> None:
         self._measured = measured()
         self._started: dict[str, datetime] = {}
+        self._batches: dict[str, dict[str, BatchProgressed]] = {}
+
+    def observe(self) -> None:
+        """Have it read how far data migrations are, by whoever takes measurements."""
+        for one, amount in _AMOUNTS.items():
+            instruments.observe(one, partial(self._running, amount))
+
+    def _running(self, amount: Callable[[Iterable[BatchProgressed]], float]) -> list[Value]:
+        return [
+            (amount(running.values()), {telemetry.ROLLOUT_ID: rollout})
+            for rollout, running in self._batches.items()
+        ]
 
     def remember(self, history: Iterable[Recorded]) -> None:
         """Learn what was under way before this process led; what ended then was measured then."""
@@ -69,8 +95,21 @@ class Meter:
                 self._end(one, RESULTS[type(one.event)])
             elif isinstance(one.event, RolloutHalted):
                 _errors.add(1, {**_RUN, telemetry.ERROR_TYPE: HALTED})
+            elif isinstance(one.event, BatchProgressed):
+                self._batches.setdefault(_rollout(one), {})[one.event.database] = one.event
             elif isinstance(one.event, AttemptFinished):
-                _count(one.event)
+                self._over(one, one.event)
+
+    def _over(self, one: Recorded, attempt: AttemptFinished) -> None:
+        """This attempt runs no more."""
+        _count(attempt)
+        if one.metadata.occurred_at is not None:
+            spent = (one.recorded_at - one.metadata.occurred_at).total_seconds()
+            _delay.record(max(spent, 0.0))
+        running = self._batches.get(_rollout(one), {})
+        running.pop(attempt.database, None)
+        if not running:
+            self._batches.pop(_rollout(one), None)
 
     def _begin(self, one: Recorded) -> None:
         if one.stream not in self._started:
@@ -86,8 +125,14 @@ class Meter:
         _duration.record(elapsed, {**_EXECUTING, telemetry.PIPELINE_RESULT: result})
 
 
+def _rollout(one: Recorded) -> str:
+    return decided_in(one.stream).removeprefix(ROLLOUT_PREFIX)
+
+
 def _count(attempt: AttemptFinished) -> None:
     told = {telemetry.TASK_NAME: attempt.mode.value, telemetry.TASK_RESULT: attempt.verdict.value}
     if attempt.failure is not None:
         told[telemetry.ERROR_TYPE] = attempt.failure.kind.value
     _attempts.add(1, told)
+    if attempt.attempt > 1:
+        _retries.add(1, {telemetry.TASK_NAME: attempt.mode.value})

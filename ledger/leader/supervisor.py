@@ -157,6 +157,7 @@ class Supervisor:
         instruments.observe(instruments.UNANSWERED, partial(by_pool, 0))
         instruments.observe(instruments.UNANSWERED_AGE, partial(by_pool, 1))
         instruments.observe(instruments.UNSENT, lambda: [(relay.unsent, {})])
+        self._meter.observe()
 
     async def lead(self, name: str, host: str) -> None:
         """Lead until cancelled.

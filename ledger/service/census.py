@@ -20,6 +20,7 @@ from ledger.domain.tally import tally
 from ledger.errors import LedgerUnusable, StoreError
 from ledger.instruments import Instrument, Value
 from ledger.service.fleet_status import StatusService
+from ledger.service.known_drift import known_drift
 from ledger.service.liveness import Liveness
 from ledger.store.port import Log
 from ledger.store.views.port import Views
@@ -43,7 +44,7 @@ MORE = "11+"
 COUNTED = (
     instruments.ROLLOUTS, instruments.ROLLOUT_AGE, instruments.ROLLOUT_DATABASES,
     instruments.IN_FLIGHT_LIMIT, instruments.BUDGET, instruments.BUDGET_USED,
-    instruments.DATABASES, instruments.BEHIND, instruments.TROUBLED,
+    instruments.DATABASES, instruments.BEHIND, instruments.TROUBLED, instruments.DRIFTED,
     instruments.AGENTS, instruments.CLOCK_APART,
     instruments.EVENTS, instruments.PROJECTION_LAG, instruments.TERM, instruments.UNREADABLE,
 )  # fmt: skip
@@ -147,6 +148,7 @@ class Census:
         for name in (*(one for _, one in LACKING), MORE):
             yield instruments.BEHIND, (behind[name], {telemetry.VERSIONS_BEHIND: name})
         yield instruments.TROUBLED, (sum(group.databases for group in numbers.troubles), {})
+        yield instruments.DRIFTED, (len((await known_drift(self._log)).open), {})
 
     async def _living(self) -> AsyncIterator[Count]:
         around = await self._lookout.agents()

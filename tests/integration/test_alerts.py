@@ -10,12 +10,8 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 import yaml
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.sdk.metrics import MeterProvider
-from prometheus_client import CollectorRegistry, generate_latest
 
-from ledger import instruments, telemetry
-from ledger.instruments import Instrument, Kind
+from tests.support.exposed import exposed
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "ops/alerts/rules.yaml"
@@ -179,40 +175,6 @@ def test_what_alerts_ask_for_is_measured_under_that_name_with_these_labels() -> 
         if metric in shown:
             labels = set(re.findall(r'(\w+)="', name)) - {"instance", ROLLOUT, POOL}
             assert labels <= shown[metric], name
-
-
-def exposed() -> dict[str, set[str]]:
-    """Names and labels of everything in the registry, as Prometheus reads them."""
-    registry = CollectorRegistry()
-    provider = MeterProvider(
-        metric_readers=[PrometheusMetricReader(registry=registry, scope_info_enabled=False)],
-        shutdown_on_exit=False,
-    )
-    meter = provider.get_meter(telemetry.SCOPE)
-    for one in instruments.EVERY:
-        measure(meter, one)
-    found: dict[str, set[str]] = {}
-    for line in generate_latest(registry).decode().splitlines():
-        if not line.startswith("#"):
-            name, _, labels = line.partition("{")
-            found.setdefault(name.split(" ")[0], set()).update(re.findall(r'(\w+)="', labels))
-    provider.shutdown()
-    return found
-
-
-def measure(meter: Any, one: Instrument) -> None:
-    told = dict.fromkeys(one.attributes, "x")
-    match one.kind:
-        case Kind.COUNTER:
-            meter.create_counter(one.name, unit=one.unit).add(1, told)
-        case Kind.UP_DOWN_COUNTER:
-            meter.create_up_down_counter(one.name, unit=one.unit).add(1, told)
-        case Kind.HISTOGRAM:
-            meter.create_histogram(one.name, unit=one.unit).record(1, told)
-        case Kind.GAUGE:
-            meter.create_gauge(one.name, unit=one.unit).set(1, told)
-        case Kind.OBSERVED_COUNTER:
-            meter.create_counter(one.name, unit=one.unit).add(1, told)
 
 
 @pytest.mark.parametrize("alert", alerts(), ids=lambda one: one["alert"])

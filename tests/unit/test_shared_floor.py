@@ -12,8 +12,8 @@ import sys
 import pytest
 
 FLOOR = (
-    "ledger.bus", "ledger.collector", "ledger.contracts", "ledger.instruments", "ledger.outlet",
-    "ledger.stopper", "ledger.telemetry",
+    "ledger.bus", "ledger.collector", "ledger.contracts", "ledger.instruments", "ledger.meters",
+    "ledger.outlet", "ledger.stopper", "ledger.telemetry",
 )  # fmt: skip
 WORDS = {
     "migrations",

@@ -11,7 +11,7 @@ import migrations.running.telemetry
 
 ROOT = Path(__file__).parents[2]
 REGISTRIES = ("ledger/telemetry.py", "migrations/running/telemetry.py")
-CONVENTIONAL = ("messaging.", "cicd.", "db.", "server.", "error.")
+CONVENTIONAL = ("messaging.", "cicd.", "db.", "server.", "error.", "process.")
 NAME = re.compile(
     r"(messaging|cicd|error|db\.query|db\.system|db\.response)\.[a-z_.]+|server\.(address|port)"
 )

@@ -17,6 +17,7 @@ from ledger.instruments import (
     BUDGET_USED,
     CLOCK_APART,
     DATABASES,
+    DRIFTED,
     EVENTS,
     IN_FLIGHT_LIMIT,
     PROJECTION_LAG,
@@ -68,7 +69,7 @@ async def test_where_nothing_happened_there_are_zeros_and_not_nothing(house: Hou
     }
     behind = by(census, BEHIND, telemetry.VERSIONS_BEHIND)
     assert behind == {"0": 3, "1": 0, "2": 0, "3-5": 0, "6-10": 0, "11+": 0}
-    assert numbers(census, TROUBLED) == {NO_LABELS: 0}
+    assert numbers(census, TROUBLED) == numbers(census, DRIFTED) == {NO_LABELS: 0}
     assert numbers(census, UNREADABLE) == {NO_LABELS: 0}
     assert census.values(ROLLOUT_DATABASES) == ()
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
+
+from agents import reporter as module
 from agents.job import Job, JobPhase
 from agents.outbox import Outbox
 from agents.reporter import Reporter
 from agents.settings import AgentSettings
+from ledger import instruments, telemetry
 from ledger.bus.local import LocalBroker, LocalBus
 from ledger.contracts.messages import Received
+from tests.support.engine_places import migration
 from tests.support.manual_clock import ManualClock, SeededChance
 from tests.support.orders import inspect_command
 
@@ -61,3 +70,64 @@ def test_when_a_statement_has_what_it_waited_for_nothing_is_said_to_be_waited_fo
     work.reporter.going_on()
     busy = work.job.busy()
     assert (busy.phase, busy.waits_for, busy.waiting_since) == (JobPhase.RUNNING, "", None)
+
+
+@pytest.fixture
+def measurements(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemoryMetricReader]:
+    """Take the measurements of this test, without touching the process's provider."""
+    reader = InMemoryMetricReader()
+    provider = MeterProvider(metric_readers=[reader])
+    ours = provider.get_meter("test")
+    monkeypatch.setattr(module, "_waited", ours.create_histogram(instruments.WAITED.name))
+    monkeypatch.setattr(module, "_statement", ours.create_histogram(instruments.STATEMENT.name))
+    yield reader
+    provider.shutdown()
+
+
+def measured(reader: InMemoryMetricReader, name: str) -> list[tuple[int, float, dict[str, Any]]]:
+    """How often, how long in all, and by what."""
+    data = reader.get_metrics_data()
+    return [
+        (point.count, point.sum, dict(point.attributes or {}))
+        for resource in (data.resource_metrics if data else ())
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if metric.name == name
+        for point in metric.data.data_points
+        if isinstance(point, HistogramDataPoint)
+    ]
+
+
+def test_each_wait_is_measured_once_when_it_is_over(measurements: InMemoryMetricReader) -> None:
+    work = Work()
+    work.reporter.waiting("a lock", 2.0, 1.0)
+    work.clock.advance(3)
+    work.reporter.waiting("a lock", 5.0, 1.0)
+    assert measured(measurements, instruments.WAITED.name) == []
+    work.reporter.trying_again()
+    work.clock.advance(1)
+    work.reporter.going_on()
+    work.reporter.going_on()
+    assert measured(measurements, instruments.WAITED.name) == [(1, 6.0, {telemetry.POOL: "main"})]
+
+
+def test_another_wait_ends_the_one_before(measurements: InMemoryMetricReader) -> None:
+    work = Work()
+    work.reporter.waiting("the server", 4.0, 1.0)
+    work.reporter.waiting("a lock", 0.0, 1.0)
+    work.clock.advance(2)
+    work.reporter.going_on()
+    assert measured(measurements, instruments.WAITED.name) == [(2, 6.0, {telemetry.POOL: "main"})]
+
+
+def test_statements_of_migrations_are_measured_in_seconds(
+    measurements: InMemoryMetricReader,
+) -> None:
+    work = Work()
+    both = migration("1", "CREATE TABLE a ()", "CREATE TABLE b ()")
+    assert both.up is not None
+    for number, statement in enumerate(both.up.statements, 1):
+        work.reporter.statement_finished(both, statement, number, 2, 250 * number)
+    assert measured(measurements, instruments.STATEMENT.name) == [
+        (2, 0.75, {telemetry.DB_SYSTEM: "postgresql"})
+    ]

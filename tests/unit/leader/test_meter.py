@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -11,7 +12,7 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from ledger import telemetry
+from ledger import instruments, telemetry
 from ledger.contracts.envelope import Metadata, Recorded
 from ledger.contracts.events import (
     RolloutAborted,
@@ -20,9 +21,11 @@ from ledger.contracts.events import (
     RolloutStarted,
     UndoStarted,
 )
-from ledger.contracts.reports import Event
+from ledger.contracts.reports import AttemptFinished, BatchProgressed, Event
+from ledger.instruments import Instrument, Value
 from ledger.leader import metrics
 from ledger.leader.metrics import Meter
+from migrations.model.attempt import Mode, Verdict
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 STARTED = RolloutStarted(rollout="r")
@@ -41,6 +44,8 @@ def measurements(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemoryMetricRead
     monkeypatch.setattr(metrics, "_duration", ours.create_histogram(telemetry.RUN_DURATION))
     monkeypatch.setattr(metrics, "_active", ours.create_up_down_counter(telemetry.RUNS_ACTIVE))
     monkeypatch.setattr(metrics, "_errors", ours.create_counter(telemetry.RUN_ERRORS))
+    monkeypatch.setattr(metrics, "_retries", ours.create_counter(instruments.RETRIES.name))
+    monkeypatch.setattr(metrics, "_delay", ours.create_histogram(instruments.REPORT_DELAY.name))
     yield reader
     provider.shutdown()
 
@@ -127,3 +132,81 @@ def test_where_nobody_measures_nothing_is_kept(measurements: InMemoryMetricReade
     hears = Meter(lambda: False)
     hears.saw([recorded(STARTED, 0), recorded(COMPLETED, 90)])
     assert points(measurements, telemetry.RUN_DURATION) == []
+
+
+def reported(event: Event, said: int, kept: int, rollout: str = "r") -> Recorded:
+    """A report that an agent wrote and that was in the log so many seconds after noon."""
+    heard = recorded(event, kept, rollout)
+    metadata = Metadata(occurred_at=NOON + timedelta(seconds=said))
+    return replace(heard, stream=f"rollout-{rollout}/reports", metadata=metadata)
+
+
+def ended(database: str, attempt: int = 1) -> AttemptFinished:
+    return AttemptFinished(
+        database=database,
+        command=uuid4(),
+        attempt=attempt,
+        mode=Mode.UP,
+        verdict=Verdict.DONE,
+        changed=1,
+        journal_head=None,
+    )
+
+
+def progressed(database: str, batches: int, rows: int, left_s: int | None) -> BatchProgressed:
+    return BatchProgressed(
+        database=database,
+        command=uuid4(),
+        version="1",
+        direction="up",
+        batches=batches,
+        rows=rows,
+        total=1000,
+        left_s=left_s,
+    )
+
+
+def test_a_first_attempt_is_no_retry_and_the_others_are(
+    measurements: InMemoryMetricReader,
+) -> None:
+    hears = Meter(lambda: True)
+    hears.saw([reported(ended("a"), 0, 0), reported(ended("b", 2), 0, 0)])
+    hears.saw([reported(ended("c", 3), 0, 0)])
+    (retries,) = points(measurements, instruments.RETRIES.name)
+    assert (retries.value, dict(retries.attributes)) == (2, {telemetry.TASK_NAME: "up"})
+
+
+def test_the_way_of_a_last_word_into_the_log_is_measured_and_never_below_nothing(
+    measurements: InMemoryMetricReader,
+) -> None:
+    hears = Meter(lambda: True)
+    # Of an agent whose clock is ahead, it would have been there before it was said.
+    hears.saw([reported(ended("a"), 10, 13), reported(ended("b"), 10, 8)])
+    (delay,) = points(measurements, instruments.REPORT_DELAY.name)
+    assert (delay.count, delay.sum) == (2, 3)
+
+
+def test_data_migrations_are_told_by_rollout_until_their_attempts_are_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept: dict[Instrument, Callable[[], Iterable[Value]]] = {}
+    monkeypatch.setattr(instruments, "observe", kept.__setitem__)
+    hears = Meter(lambda: True)
+    hears.observe()
+
+    def now(one: Instrument) -> dict[str, float]:
+        return {told[telemetry.ROLLOUT_ID]: value for value, told in kept[one]()}
+
+    assert now(instruments.DATA_ROWS) == {}
+    hears.saw([reported(progressed("a", 1, 100, 90), 0, 0)])
+    hears.saw([reported(progressed("a", 2, 200, 80), 1, 1)])
+    hears.saw([reported(progressed("b", 5, 500, None), 1, 1)])
+    hears.saw([reported(progressed("c", 1, 10, 7), 1, 1, "other")])
+    assert now(instruments.DATA_BATCHES) == {"r": 7, "other": 1}
+    assert now(instruments.DATA_ROWS) == {"r": 700, "other": 10}
+    assert now(instruments.DATA_EXPECTED) == {"r": 2000, "other": 1000}
+    assert now(instruments.DATA_LEFT) == {"r": 80, "other": 7}
+    hears.saw([reported(ended("a"), 2, 2)])
+    assert now(instruments.DATA_ROWS) == {"r": 500, "other": 10}
+    hears.saw([reported(ended("b"), 2, 2), reported(ended("c"), 2, 2, "other")])
+    assert now(instruments.DATA_ROWS) == {}
