@@ -892,20 +892,31 @@ WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(:name)
 -- name: rights
 -- For a look that changes nothing: of the user itself, who makes the journal.
 SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') AS create_schema,
-    r.rolsuper AS superuser, r.rolcreaterole AS create_role,
+    r.rolsuper AS superuser, EXISTS (
+        SELECT FROM pg_catalog.pg_roles AS g
+        WHERE g.rolcreaterole AND pg_catalog.pg_has_role(session_user, g.oid, 'MEMBER')) AS create_role,
     (SELECT ssl FROM pg_catalog.pg_stat_ssl
      WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()) AS tls,
     (:publications) AS publications, pg_catalog.current_setting('log_statement') AS log_statement,
     reached.names[1:3] AS reaches,
     GREATEST(pg_catalog.cardinality(reached.names) OPERATOR(pg_catalog.-) 3, 0) AS reaches_more
 FROM pg_catalog.pg_roles AS r,
-    -- Other databases of this server where this login may do more than everybody.
+    -- Other databases of this server where this login may do more than everybody, or where one of its
+    -- roles may, in all of them.
     (SELECT ARRAY(
           SELECT d.datname::pg_catalog.text FROM pg_catalog.pg_database AS d
           WHERE NOT d.datistemplate
               AND d.datname OPERATOR(pg_catalog.<>) pg_catalog.current_database()
               AND (pg_catalog.pg_has_role(session_user, d.datdba, 'MEMBER')
                    OR pg_catalog.has_database_privilege(session_user, d.oid, 'CREATE')
+                   OR EXISTS (SELECT FROM pg_catalog.pg_roles AS g
+                              WHERE pg_catalog.pg_has_role(session_user, g.oid, 'MEMBER')
+                                  AND (g.rolsuper OR g.rolreplication
+                                  OR g.rolname OPERATOR(pg_catalog.=) ANY (
+                                      '{pg_read_server_files,pg_write_server_files,pg_execute_server_program}'::pg_catalog.name[])
+                                  OR (g.rolname OPERATOR(pg_catalog.=) ANY (
+                                          '{pg_read_all_data,pg_write_all_data}'::pg_catalog.name[])
+                                      AND pg_catalog.has_database_privilege(session_user, d.oid, 'CONNECT'))))
                    OR EXISTS (SELECT FROM pg_catalog.aclexplode(d.datacl) AS acl
                               WHERE acl.grantee OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
                                   AND pg_catalog.pg_has_role(session_user, acl.grantee, 'MEMBER')))

@@ -360,6 +360,49 @@ async def test_another_tools_table_runs_nothing_when_it_is_adopted(
     await assert_untouched(tenant)
 
 
+WIDE = {
+    "a superuser": "CREATE ROLE {role} SUPERUSER; GRANT {role} TO {login}",
+    "a superuser, if it says so": "CREATE ROLE {role} SUPERUSER; ALTER ROLE {login} NOINHERIT; "
+    "GRANT {role} TO {login}",
+    "who reads all": "GRANT pg_read_all_data TO {login}",
+    "who writes all": "CREATE ROLE {role} IN ROLE pg_write_all_data; GRANT {role} TO {login}",
+    "who starts programs": "GRANT pg_execute_server_program TO {login}",
+    "who reads files": "GRANT pg_read_server_files TO {login}",
+    "who replicates": "ALTER ROLE {login} REPLICATION",
+}
+
+
+@pytest.mark.parametrize("grant", WIDE.values(), ids=WIDE.keys())
+async def test_a_login_that_may_become_more_reaches_the_other_databases(
+    tenant: World, fresh_database: FreshDatabase, grant: str
+) -> None:
+    await fresh_database()
+    before = await inspect(tenant.settings)
+    assert before.rights is not None
+    assert not before.rights.reaches
+    names = {"login": f'"{tenant.settings.user}"', "role": f'"{tenant.settings.user}_more"'}
+    await tenant.execute_as_superuser(grant.format(**names))
+    try:
+        after = await inspect(tenant.settings)
+        assert after.rights is not None
+        assert after.rights.reaches
+    finally:
+        await tenant.execute_as_superuser(f"DROP ROLE IF EXISTS {names['role']}")
+
+
+async def test_a_login_that_may_become_one_with_createrole_has_it(tenant: World) -> None:
+    names = {"login": f'"{tenant.settings.user}"', "role": f'"{tenant.settings.user}_more"'}
+    await tenant.execute_as_superuser(
+        "CREATE ROLE {role} CREATEROLE; GRANT {role} TO {login}".format(**names)
+    )
+    try:
+        found = await inspect(tenant.settings)
+        assert found.rights is not None
+        assert found.rights.create_role
+    finally:
+        await tenant.execute_as_superuser(f"DROP ROLE {names['role']}")
+
+
 async def test_a_role_that_the_database_sets_does_not_own_the_journal(tenant: World) -> None:
     await as_owner(
         tenant, f'ALTER DATABASE "{tenant.settings.database}" SET role = "{tenant.owner}"'
