@@ -329,6 +329,36 @@ async def test_a_key_that_is_revoked_comes_back_by_no_request(house: House, log_
         await theirs.ledger.keys.register(generate().public_key, "a2", "main", RequestContext())
 
 
+async def test_a_database_is_not_registered_twice_by_one_request(
+    house: House, log_in: LogIn
+) -> None:
+    first, again = Poison(REGISTRATION, said()), Poison(REGISTRATION, aimed(database="other"))
+    async with log_in("ledger_operator") as theirs:
+        log = EventLog(theirs.stores.pool)
+        with pytest.raises(RequestUnfit, match="a database in it is named twice"):
+            await log.append("fleet", [first.event(), again.event()], expected_version=3)
+        await log.append("fleet", [first.event()], expected_version=3)
+    assert (await house.ledger.fleet.list("id=evil"))[0].connection.target.database == "evil"
+
+
+async def test_a_key_of_one_agent_is_registered_for_no_other(house: House, log_in: LogIn) -> None:
+    asked = RequestContext()
+    await house.ledger.keys.register(str(KEY["public_key"]), "a1", "main", asked)
+    async with log_in("ledger_operator") as theirs:
+        log = EventLog(theirs.stores.pool)
+        others = (
+            key(agent="a2"),
+            key(agent="a2", pool="others"),
+            replace(key(agent="a1"), body=key().body.replace(b'"a1"', b'"\\u0061\\u0031"')),
+            replace(key(), body=key().body.replace(b'"pool":', b'"pool" :')),
+        )
+        for other in others:
+            with pytest.raises(RequestUnfit, match="this key is another agent's"):
+                await log.append("keys", [other.event()], expected_version=1)
+        # Its own agent may have it for another pool.
+        await theirs.ledger.keys.register(str(KEY["public_key"]), "a1", "others", asked)
+
+
 async def test_the_lists_of_the_database_are_those_of_the_contracts(house: House) -> None:
     types = await house.stores.pool.fetch("SELECT type, schema_version FROM ledger.request_type")
     assert {row["type"]: row["schema_version"] for row in types} == {

@@ -502,6 +502,12 @@ BEGIN
             USING ERRCODE = 'LG007';
     END IF;
 
+    -- Others act on what is recorded as soon as they see it, so it is on this server's disk by then,
+    -- whatever the database or the login says of that.
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+
     -- The lock. Everything below sees what was committed before it was ours, and nobody else
     -- appends until this call has committed.
     UPDATE ledger.head SET position = position + v_count
@@ -629,6 +635,10 @@ DECLARE
     v_term bigint;
     v_now timestamptz;
 BEGIN
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+
     UPDATE ledger.head SET position = position + 1
     RETURNING position, ledger_id, term, clock_timestamp()
     INTO v_position, v_ledger_id, v_term, v_now;
