@@ -244,7 +244,9 @@ CREATE TABLE ledger.content (
     sha256 bytea NOT NULL,
     body bytea NOT NULL,
     CONSTRAINT content_pkey PRIMARY KEY (sha256),
-    CONSTRAINT content_matches_its_hash CHECK (sha256 = sha256(body))
+    CONSTRAINT content_matches_its_hash CHECK (sha256 = sha256(body)),
+    -- As much as is read of a file (migrations/formats/bundle.py): a leader sends it, agents keep it.
+    CONSTRAINT content_is_no_larger_than_a_file CHECK (octet_length(body) <= 62914560)
 );
 
 -- How far each follower of the log, or of a partition of the reports topic, has come.

@@ -9,7 +9,7 @@ from importlib.resources import files
 from ledger.store.log.history import REQUESTS
 
 FROZEN = {
-    "0001_log.sql": "5e3f802237564a947eafe2e7f80312c978dda28cd7f43f820fe6b8d1f64a2e42",
+    "0001_log.sql": "f572e42183fc98d796e6c1fecd3aecb1f0182c0a16c29620ca63fbd1b8122e0f",
     "0002_read_models.sql": "ad9692a6bc77f79b24f4960f8cade5b617258a56d2c813e485669338ce16bf17",
     "0003_requests.sql": "d508b0d20dfc892d1390cae0a8c03cc8128b93d5f2b17afd88adcc36118081f1",
 }
