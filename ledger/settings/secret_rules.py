@@ -36,6 +36,8 @@ NEVER = (
     "SYSTEMD_", "CREDENTIALS_DIRECTORY", "SUDO_", "DATABASE_URL", "REDIS_", "SENTRY_",
 )  # fmt: skip
 """What variables begin with that hold no tenant's password, whatever a rule says."""
+SHORTEST_PREFIX = 8
+"""Bits of a network that binds: 10.0.0.0/8 is somebody's own, and what is wider is the world."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +143,11 @@ def _check_variable(pattern: str) -> None:
 def _check_host(pattern: str) -> None:
     if pattern == LOOPBACK or (pattern.startswith("/") and "*" not in pattern):
         return
-    if _network(pattern) is not None:
+    network = _network(pattern)
+    if network is not None and network.prefixlen >= SHORTEST_PREFIX:
         return
     last = pattern.rstrip(".").rpartition(".")[2]
-    if not _HOST_PATTERN.fullmatch(pattern.rstrip(".")) or "*" in last or "{" in last:
+    if network or not _HOST_PATTERN.fullmatch(pattern.rstrip(".")) or "*" in last or "{" in last:
         raise ValueError(
             f"{ascii(pattern)[1:-1]!r} binds to no host: end it with a name that is yours, such as "
             "*.tenants.internal, or write an address, a network such as 10.1.0.0/16, the folder "

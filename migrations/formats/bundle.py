@@ -31,6 +31,9 @@ from migrations.model.phases import check_units
 from migrations.model.version import NAME_REMEDY
 from migrations.printable import PROBLEM, escaped, is_safe
 
+FILE_MAX_BYTES = 60 * 2**20
+"""Of one file: a leader sends it whole, and an agent's memory for texts is 64 MiB at first."""
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -244,7 +247,7 @@ def _read(folder: Path, name: str) -> SourceFile:
             )
         # Whatever was put in its place meanwhile is neither followed nor waited for.
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-            return SourceFile(name, file.read().removeprefix(codecs.BOM_UTF8))
+            content = file.read(FILE_MAX_BYTES + 1)
     except OSError as error:
         raise FolderError(
             name,
@@ -252,6 +255,14 @@ def _read(folder: Path, name: str) -> SourceFile:
             f"cannot be read ({error.strerror})",
             "Make it readable, or remove it",
         ) from None
+    if len(content) > FILE_MAX_BYTES:
+        raise FolderError(
+            name,
+            None,
+            f"is larger than {FILE_MAX_BYTES:,} bytes, which are all that is kept and sent",
+            "Split it into several files, or load what it holds outside of the migrations",
+        )
+    return SourceFile(name, content.removeprefix(codecs.BOM_UTF8))
 
 
 def _inside(folder: Path, path: str, name: str) -> str:

@@ -160,6 +160,7 @@ def _stage_of(target: Target, run: Execute, program: Program) -> Stage:
         program.file,
         _constants(program.text),
         in_transaction=True,
+        role=run.section.options.role,
         clock=target.clock,
         finished=lambda statement, number, ms: target.observer.statement_finished(
             migration, statement, number, number, ms

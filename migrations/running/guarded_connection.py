@@ -62,6 +62,8 @@ class Stage:
     texts: frozenset[str]
     in_transaction: bool
     read_only: bool = False
+    role: str | None = None
+    """Whom the section runs as, where it says so."""
     clock: Clock = SYSTEM_CLOCK
     finished: Callable[[Statement, int, int], None] = lambda statement, number, ms: None
 
@@ -228,7 +230,7 @@ class GuardedConnection:
                     "Write it in a SQL file of its own, which knows how to clean up after a crash",
                 )
             )
-        names = (self._stage.settings.user, self._stage.settings.role)
+        names = (self._stage.settings.user, self._stage.settings.role, self._stage.role)
         if statement_acts_on_role(statement.text, frozenset(name for name in names if name)):
             raise self._refused(
                 ForbiddenSqlError(file, line, ROLE_REFUSAL.problem, ROLE_REFUSAL.remedy)

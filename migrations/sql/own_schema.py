@@ -14,13 +14,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 from google.protobuf.message import Message
 
 from migrations.model.folder_history import JOURNAL_SCHEMA
 from migrations.sql.grammar import Word, parse, tree, words_of
+from migrations.sql.role_words import EVERY_ROLE, HOLE, role_changes
 
 BACKUP = "backup_"
 """How tables begin that a data migration's own sections may read."""
@@ -31,10 +31,12 @@ _NAMED = re.compile(rf"(?<![\w$]){JOURNAL_SCHEMA}(?![\w$])", re.IGNORECASE)
 _MAY_NAME = re.compile(rf"{JOURNAL_SCHEMA}|u&|\\", re.IGNORECASE)
 """Without one of these no single word or text names the schema."""
 _MAY_RUN_TEXT = re.compile(r"\bexecute\b|\|\|", re.IGNORECASE)
-_ABOUT_ROLES = re.compile(r"\b(?:role|user|group|owned)\b|u&", re.IGNORECASE)
-_ROLE_KINDS = frozenset({"role", "user", "group"})
-_CHANGES_ROLES = frozenset({"alter", "drop", "reassign"})
-_OWN = frozenset({"current_user", "session_user", "current_role", "user"})
+_ABOUT_ROLES = re.compile(r"\b(?:role|user|group|owned|grant|revoke)\b|u&", re.IGNORECASE)
+_MEMBERS = frozenset({"addroleto", "rolemembers", "adminmembers"})
+"""How the grammar calls IN ROLE, ROLE and ADMIN."""
+_OWN = frozenset({"current_user", "session_user", "current_role"})
+_AS_A_VALUE = frozenset({"user", "USER"})
+"""What else means the session's role: a function, and a variable of psql."""
 _READABLE = frozenset({"plpgsql", "sql"})
 """Languages whose words are those of SQL; in a program of another one any mention counts."""
 _EXCLUDES = frozenset({"<>", "!="})
@@ -42,8 +44,6 @@ _DEEPEST = 8
 """Texts within texts; what is deeper counts as naming whatever it spells."""
 _KEPT = 1_000
 """Bodies that answers are remembered for."""
-_NAMES_LOOKED_AT = 8
-"""Words behind ALTER ROLE and its like among which a name is looked for."""
 
 
 def touches_journal(node: Message, text: str) -> bool:
@@ -108,15 +108,35 @@ def script_acts_on_role(text: str, logins: Iterable[str]) -> bool:
 def _changes_role(node: Any, known: frozenset[str]) -> bool:
     match node:
         case tree.AlterRoleStmt():
-            return _is_own(node.role, known)
+            return _is_own(node.role, known) or _makes_member(node.options, known)
+        case tree.CreateRoleStmt():
+            return _makes_member(node.options, known)
+        case tree.GrantRoleStmt():
+            granted = (one.access_priv.priv_name for one in node.granted_roles)
+            members = (one.role_spec for one in node.grantee_roles)
+            return any(one in known for one in granted) or any(
+                _is_own(one, known) for one in members
+            )
         case tree.AlterRoleSetStmt():
             return not node.HasField("role") or _is_own(node.role, known)
         case tree.DropRoleStmt() | tree.DropOwnedStmt() | tree.ReassignOwnedStmt():
             return any(_is_own(one.role_spec, known) for one in node.roles)
         case tree.RenameStmt() if node.rename_type == tree.OBJECT_ROLE:
             return node.subname in known
+        case tree.SecLabelStmt() if node.objtype == tree.OBJECT_ROLE:
+            return node.object.string.sval in known
         case _:
             return False
+
+
+def _makes_member(options: Iterable[Any], known: frozenset[str]) -> bool:
+    """Whether an option makes one of the roles a member of another, or another one its member."""
+    return any(
+        _is_own(one.role_spec, known)
+        for option in options
+        if option.def_elem.defname in _MEMBERS
+        for one in option.def_elem.arg.list.items
+    )
 
 
 def _is_own(role: Any, known: frozenset[str]) -> bool:
@@ -133,40 +153,29 @@ def _program_acts(code: str, known: frozenset[str], depth: int = 0) -> bool:
         return True
     own = known | _OWN
     mentions_own = any(
-        one.value in (own if one.is_name else known) and not _is_column(found, index)
+        one.value in (own | _AS_A_VALUE if one.is_name else known) and not _is_column(found, index)
         for index, one in enumerate(found)
     )
     for statement in _statements(found):
-        if _words_act(statement, own):
+        changed = list(role_changes(statement))
+        if any(one in own or one == EVERY_ROLE for names in changed for one in names):
             return True
-    for joined in _texts(found):
-        inner = words_of(joined) or []
-        lowered = [one.value for one in inner if one.is_name]
-        if _words_act(inner, own) or (mentions_own and _begins_change(lowered)):
+        # A name that the program puts in: a variable of psql, or a piece of a text for EXECUTE.
+        pieces = " ".join(_texts(statement))
+        if mentions_own and (
+            any(HOLE in names for names in changed) or list(role_changes(words_of(pieces) or []))
+        ):
             return True
-        if joined != code and _program_acts(joined, known, depth + 1) and inner:
-            return True
-    return False
+    return any(
+        joined != code and _program_acts(joined, known, depth + 1)
+        for joined in _texts(found)
+        if words_of(joined)
+    )
 
 
 def _is_column(words: list[Word], index: int) -> bool:
     """Whether the name there is that of a column: behind a dot, or behind AS."""
     return words[index].is_name and index > 0 and words[index - 1].value in (".", "as")
-
-
-def _words_act(words: list[Word], own: frozenset[str]) -> bool:
-    """Whether these are a statement that changes one of these roles."""
-    lowered = [one.value for one in words if one.is_name]
-    at = _begins_change(lowered)
-    return at > 0 and any(one in own or one == "all" for one in lowered[at : at + _NAMES_LOOKED_AT])
-
-
-def _begins_change(lowered: list[str]) -> int:
-    """Where the names begin behind ALTER ROLE, DROP USER, DROP OWNED BY …; 0 without one."""
-    for index, (first, second) in enumerate(pairwise(lowered)):
-        if first in _CHANGES_ROLES and (second in _ROLE_KINDS or second == "owned"):
-            return index + 2
-    return 0
 
 
 def _statements(words: list[Word]) -> Iterator[list[Word]]:

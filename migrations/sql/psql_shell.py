@@ -7,8 +7,10 @@ what is not known counts as reaching out. Pure.
 
 psql puts the value of `:name` in as it is, commands included. So a value that may hold a backslash,
 because it is declared or set with one or comes from the database by `\gset`, may stand as `:'name'`
-and `:"name"` only. What is not seen all the same (a server that reads backslashes in quotes) starts
-nothing: where no shell is allowed, psql runs in `migrations.running.confined`.
+and `:"name"` only. Nor may a script change by what psql finds the ends of quotes: the encoding, and
+whether a backslash in quotes is one. What is not seen all the same (such a setting under a name
+that is computed) starts nothing: where no shell is allowed, psql runs in
+`migrations.running.confined`.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ _COPY_FILE = re.compile(
 _INSIDE = frozenset(
     {
         "set", "unset", "echo", "qecho", "warn", "pset", "t", "a", "x", "f", "H", "C", "T",
-        "timing", "encoding", "errverbose", "if", "elif", "else", "endif", "q", "r", "reset",
+        "timing", "errverbose", "if", "elif", "else", "endif", "q", "r", "reset",
         "gset", "gexec", "gdesc", "crosstabview", "bind", "bind_named", "parse", "close",
         "close_prepared", "restrict", "unrestrict", "prompt", ".", ";", "\\", " ", "\t",
         "p", "print", "conninfo", "lo_list", "z", "sf", "sv", "sf+", "sv+",
@@ -54,6 +56,25 @@ _INSIDE = frozenset(
 """Commands whose every form stays inside the database and this script."""
 INCLUDING = frozenset({"i", "include", "ir", "include_relative"})
 _DESCRIBES = re.compile(r"(?:d|l)[A-Za-z]{0,4}[S+x]*")
+
+
+_READ_BY = re.compile(
+    r"\b(?:client_encoding|standard_conforming_strings|set\s+(?:session\s+|local\s+)?names)\b",
+    re.IGNORECASE,
+)
+"""What decides where psql sees quotes and commands."""
+_READ_AS_WE_DO = re.compile(
+    r"\bset\s+(?:session\s+|local\s+)?(?:"
+    r"client_encoding\s*(?:=|\bto\b)\s*(?:'utf-?8'|utf8|'unicode'|default)(?![\w'])"
+    r"|names\s+(?:'utf-?8'|default)(?![\w'])"
+    r"|standard_conforming_strings\s*(?:=|\bto\b)\s*(?:on|'on'|true|default)(?![\w']))"
+    r"|\b(?:show|reset)\s+(?:client_encoding|standard_conforming_strings)\b"
+    r"|\bcurrent_setting\s*\(\s*'(?:client_encoding|standard_conforming_strings)'",
+    re.IGNORECASE,
+)
+_OURS = frozenset({"", "utf8", "utf-8", "unicode"})
+"""The only encoding, as `\\encoding` takes it, in which psql reads a script as we do: there are
+some in which a letter takes the quote behind it along."""
 
 
 _WHOLE_LINES = frozenset({"copy", "!"})
@@ -79,6 +100,8 @@ def reaches_out(
     files that the script brought along, which it may read, `included` those of the scripts among
     them, as this one writes them.
     """
+    if (otherwise := _reads_otherwise(text)) is not None:
+        return otherwise
     doubtful = {name for name, value in declared if "\\" in value} | _FOREIGN
     from_the_database = False
     plain: list[tuple[int, str]] = []
@@ -96,6 +119,15 @@ def reaches_out(
     for at, word in plain:
         if from_the_database or word[1:] in doubtful:
             return text.count("\n", 0, at) + 1, f"{word} and not :'{word[1:]}'"
+    return None
+
+
+def _reads_otherwise(text: str) -> tuple[int, str] | None:
+    """The line and the setting by which psql would not see quotes where we do."""
+    harmless = [found.span() for found in _READ_AS_WE_DO.finditer(text)]
+    for found in _READ_BY.finditer(text):
+        if not any(start <= found.start() < end for start, end in harmless):
+            return text.count("\n", 0, found.start()) + 1, " ".join(found[0].split())
     return None
 
 
@@ -133,6 +165,8 @@ def _stays(
             return (read[1][1:-1].replace("''", "'") if quoted else read[1]) in carried
         target = _TARGET.search(bare)
         return target is not None and target[1].lower() in _STREAMS
+    if command == "encoding":
+        return rest.strip().strip("'\"").lower() in _OURS
     if command in INCLUDING:
         return rest.strip().strip("'") in included
     return command in _INSIDE or _DESCRIBES.fullmatch(command) is not None

@@ -54,8 +54,8 @@ _JOURNAL_REMEDY = (
     "`ledger db status` shows it, and `ledger db remove-journal` takes it away"
 )
 _ROLE_REMEDY = (
-    "Run it by hand or with your provisioning tool: the migrating role would not come back, and "
-    "every other database of the server would be cut off"
+    "Run it by hand or with your provisioning tool: roles and who is a member of them belong to "
+    "the whole server, and every other database of it relies on this one"
 )
 _SERVER_WIDE = {
     "createdb_stmt": "CREATE DATABASE",

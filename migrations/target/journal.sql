@@ -432,6 +432,11 @@ WHERE i.indexprs IS NOT NULL OR i.indpred IS NOT NULL OR EXISTS (
     SELECT FROM pg_catalog.unnest(i.indclass::pg_catalog.oid[]) AS class (oid)
     WHERE class.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid)
 UNION ALL
+SELECT pg_catalog.format('%s has the statistics %I.%I', t.called, n.nspname, s.stxname),
+    pg_catalog.format('DROP STATISTICS %I.%I', n.nspname, s.stxname), 2
+FROM things AS t JOIN pg_catalog.pg_statistic_ext AS s ON s.stxrelid OPERATOR(pg_catalog.=) t.oid
+    JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) s.stxnamespace
+UNION ALL
 SELECT pg_catalog.format('%s has the default of %I', t.called, a.attname),
     pg_catalog.format('ALTER TABLE %s ALTER COLUMN %I DROP DEFAULT', t.called, a.attname), 2
 FROM things AS t JOIN pg_catalog.pg_attribute AS a ON a.attrelid OPERATOR(pg_catalog.=) t.oid
@@ -450,9 +455,15 @@ SELECT pg_catalog.format('%s may change %s',
     coalesce(r.rolname::pg_catalog.text, 'everybody'), t.called),
     pg_catalog.format('REVOKE ALL ON %s FROM %s', t.called,
         coalesce(pg_catalog.quote_ident(r.rolname), 'PUBLIC')), 2
-FROM things AS t, pg_catalog.aclexplode(t.relacl) AS acl
+FROM things AS t, (
+        SELECT t.oid, t.relacl AS acl FROM things AS t
+        UNION ALL
+        SELECT a.attrelid, a.attacl FROM things AS t JOIN pg_catalog.pg_attribute AS a
+            ON a.attrelid OPERATOR(pg_catalog.=) t.oid AND a.attacl IS NOT NULL
+    ) AS given, pg_catalog.aclexplode(given.acl) AS acl
     LEFT JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) acl.grantee
-WHERE acl.grantee OPERATOR(pg_catalog.<>) ALL (ARRAY(SELECT o.oid FROM ours AS o))
+WHERE given.oid OPERATOR(pg_catalog.=) t.oid
+    AND acl.grantee OPERATOR(pg_catalog.<>) ALL (ARRAY(SELECT o.oid FROM ours AS o))
     AND acl.privilege_type OPERATOR(pg_catalog.<>) 'SELECT'
     AND EXISTS (
         SELECT FROM users AS u
@@ -600,7 +611,8 @@ ORDER BY coalesce(a.xact_start, p.prepared), a.pid LIMIT 1
 -- Asked by a second session: who stands in the way of ours, which waits, and of a program's beside it, as
 -- the server says, and in whose way those stand, a few steps on. A row for each lock of theirs, held or
 -- wanted, on what is waited for; which of them is in conflict is `conflicting` in Python. Pid 0 is a
--- prepared transaction, as in `holder`.
+-- prepared transaction, as in `holder`. A session of another database may stand behind one of this one;
+-- what it waits for there has no name here.
 WITH RECURSIVE ours (pid) AS (
     SELECT :pid::integer
     UNION
@@ -640,6 +652,9 @@ FROM chain AS c
     LEFT JOIN pg_catalog.pg_prepared_xacts AS p ON p.transaction OPERATOR(pg_catalog.=) x.transactionid
     LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid OPERATOR(pg_catalog.=) c.pid
     LEFT JOIN pg_catalog.pg_class AS r ON r.oid OPERATOR(pg_catalog.=) w.relation
+        AND (r.relisshared OR w.database OPERATOR(pg_catalog.=) (
+            SELECT oid FROM pg_catalog.pg_database
+            WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()))
     LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) r.relnamespace
 WHERE c.pid OPERATOR(pg_catalog.<>) ALL (ARRAY(SELECT o.pid FROM ours AS o))
 ORDER BY c.depth, a.xact_start, c.pid, p.gid LIMIT 100
@@ -843,10 +858,12 @@ WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass('migration_ledger.jour
 
 -- name: index_by_table
 -- The index of this name in the schema of the table as the search_path finds it. What another role
--- builds is hidden from a role without pg_read_all_stats, but not that it builds, nor its locks.
+-- builds is hidden from a role without pg_read_all_stats, but not that it builds, nor its locks. Copies
+-- of a database have the same object ids, and all databases are in one list.
 SELECT i.indisvalid AS valid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name,
     EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index AS p
-            WHERE p.index_relid OPERATOR(pg_catalog.=) c.oid
+            WHERE p.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+                AND (p.index_relid OPERATOR(pg_catalog.=) c.oid
                 OR (p.relid OPERATOR(pg_catalog.=) i.indrelid AND NOT i.indisvalid)
                 OR (p.relid IS NULL AND NOT i.indisvalid AND EXISTS (
                     SELECT FROM pg_catalog.pg_locks AS l
@@ -855,7 +872,7 @@ SELECT i.indisvalid AS valid, pg_catalog.format('%I.%I', n.nspname, c.relname) A
                         AND l.relation OPERATOR(pg_catalog.=) i.indrelid
                         AND l.database OPERATOR(pg_catalog.=) (
                             SELECT oid FROM pg_catalog.pg_database
-                            WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()))))
+                            WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())))))
         AS building
 FROM pg_catalog.pg_class AS t
     JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) t.relnamespace
@@ -875,20 +892,31 @@ WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(:name)
 -- name: rights
 -- For a look that changes nothing: of the user itself, who makes the journal.
 SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') AS create_schema,
-    r.rolsuper AS superuser, r.rolcreaterole AS create_role,
+    r.rolsuper AS superuser, EXISTS (
+        SELECT FROM pg_catalog.pg_roles AS g
+        WHERE g.rolcreaterole AND pg_catalog.pg_has_role(session_user, g.oid, 'MEMBER')) AS create_role,
     (SELECT ssl FROM pg_catalog.pg_stat_ssl
      WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()) AS tls,
     (:publications) AS publications, pg_catalog.current_setting('log_statement') AS log_statement,
     reached.names[1:3] AS reaches,
     GREATEST(pg_catalog.cardinality(reached.names) OPERATOR(pg_catalog.-) 3, 0) AS reaches_more
 FROM pg_catalog.pg_roles AS r,
-    -- Other databases of this server where this login may do more than everybody.
+    -- Other databases of this server where this login may do more than everybody, or where one of its
+    -- roles may, in all of them.
     (SELECT ARRAY(
           SELECT d.datname::pg_catalog.text FROM pg_catalog.pg_database AS d
           WHERE NOT d.datistemplate
               AND d.datname OPERATOR(pg_catalog.<>) pg_catalog.current_database()
               AND (pg_catalog.pg_has_role(session_user, d.datdba, 'MEMBER')
                    OR pg_catalog.has_database_privilege(session_user, d.oid, 'CREATE')
+                   OR EXISTS (SELECT FROM pg_catalog.pg_roles AS g
+                              WHERE pg_catalog.pg_has_role(session_user, g.oid, 'MEMBER')
+                                  AND (g.rolsuper OR g.rolreplication
+                                  OR g.rolname OPERATOR(pg_catalog.=) ANY (
+                                      '{pg_read_server_files,pg_write_server_files,pg_execute_server_program}'::pg_catalog.name[])
+                                  OR (g.rolname OPERATOR(pg_catalog.=) ANY (
+                                          '{pg_read_all_data,pg_write_all_data}'::pg_catalog.name[])
+                                      AND pg_catalog.has_database_privilege(session_user, d.oid, 'CONNECT'))))
                    OR EXISTS (SELECT FROM pg_catalog.aclexplode(d.datacl) AS acl
                               WHERE acl.grantee OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
                                   AND pg_catalog.pg_has_role(session_user, acl.grantee, 'MEMBER')))

@@ -58,10 +58,14 @@ def check_expected(
 def check_identity(found: Identity | None, expected: Expectation) -> None:
     """Raise `IdentityMismatch` for another database than the one that is expected."""
     if expected.identity is not None and found != expected.identity:
-        was = "another database answers" if found else "the database has no journal"
+        was = (
+            "another database answers than the one that was registered"
+            if found
+            else "the database has no journal, and had one"
+        )
         raise IdentityMismatch(
-            f"{was} than the one that was registered; if it was moved or restored on purpose, "
-            "accept it with `ledger fleet repoint` or `ledger fleet reinstate`"
+            f"{was}; if it was moved or restored on purpose, accept it with "
+            "`ledger fleet repoint` or `ledger fleet reinstate`"
         )
 
 

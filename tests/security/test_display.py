@@ -97,6 +97,15 @@ def test_a_pipe_is_refused_and_not_waited_for(folder: Path) -> None:
         load_folder(folder)
 
 
+def test_a_file_that_would_fill_the_memory_is_refused_by_its_name(folder: Path) -> None:
+    with (folder / "2_b.sql").open("wb") as opened:
+        opened.truncate(2**40)
+    with pytest.raises(FolderError, match=r"2_b\.sql: is larger than 62,914,560 bytes"):
+        load_folder(folder)
+    (folder / "2_b.sql").write_text(UP + "-- " + "x" * 1_000_000)
+    assert len(load_folder(folder).migrations) == 2
+
+
 @pytest.mark.parametrize("unsafe", UNSAFE)
 def test_a_file_name_that_paints_is_refused_and_shown_escaped(folder: Path, unsafe: str) -> None:
     (folder / f"2_b{unsafe}c.sql").write_text(UP)

@@ -150,6 +150,8 @@ HERS = {
     "GRANT TRIGGER ON migration_ledger.journal TO {owner}",
     "the right to write": "GRANT USAGE ON SCHEMA migration_ledger TO {owner}; "
     "GRANT INSERT, UPDATE, DELETE ON migration_ledger.journal TO PUBLIC",
+    "the right to write one column": "GRANT USAGE ON SCHEMA migration_ledger TO {owner}; "
+    "GRANT UPDATE (reason), SELECT (seq) ON migration_ledger.journal TO {owner}",
     "the right to create": "GRANT CREATE, USAGE ON SCHEMA migration_ledger TO {owner}",
     "the table": "ALTER TABLE migration_ledger.journal OWNER TO {owner}",
     "the schema": "ALTER SCHEMA migration_ledger OWNER TO {owner}",
@@ -159,6 +161,8 @@ HERS = {
     "a policy": "ALTER TABLE migration_ledger.journal ENABLE ROW LEVEL SECURITY; "
     "CREATE POLICY p ON migration_ledger.journal USING (public.trap())",
     "a check": "ALTER TABLE migration_ledger.journal ADD CHECK (step < 100)",
+    "a key that points to it": "ALTER TABLE migration_ledger.journal ADD UNIQUE (head); "
+    "CREATE TABLE public.more (head text REFERENCES migration_ledger.journal (head))",
     "an expression": "CREATE INDEX i ON migration_ledger.journal (lower(head))",
 }
 
@@ -177,6 +181,38 @@ async def test_a_journal_of_ours_that_was_changed_is_refused_also_where_it_is_kn
     assert found.failure is not None
     assert not await tenant.has("b")
     await assert_untouched(tenant)
+
+
+async def test_statistics_that_compute_something_are_refused_where_the_journal_is_first_met(
+    tenant: World,
+) -> None:
+    """ANALYZE computes them as whoever owns the table."""
+    await tenant.up(users())
+    await tenant.execute_as_superuser(
+        "CREATE STATISTICS public.s ON (public.trap_text(head)), seq FROM migration_ledger.journal"
+    )
+    assert_refused(await tenant.up(users(), migration("002", "CREATE TABLE b ()")))
+    found = await inspect(tenant.settings)
+    assert found.failure is not None
+    assert "has the statistics public.s" in found.failure.message
+    assert not await tenant.has("b")
+
+
+async def test_a_right_on_one_column_is_taken_away_by_the_statement_that_is_named(
+    tenant: World,
+) -> None:
+    await tenant.up(users())
+    change = HERS["the right to write one column"].format(owner=f'"{tenant.owner}"')
+    await tenant.execute_as_superuser(change)
+    refused = await tenant.up(users(), migration("002", "CREATE TABLE b ()"))
+    assert refused.failure is not None
+    remedy = f"REVOKE ALL ON migration_ledger.journal FROM {tenant.owner}"
+    assert remedy in refused.failure.message
+    await tenant.execute_as_superuser(
+        f'REVOKE ALL ON migration_ledger.journal FROM "{tenant.owner}"'
+    )
+    done = await tenant.up(users(), migration("002", "CREATE TABLE b ()"))
+    assert done.verdict is Verdict.DONE, done.failure
 
 
 async def test_who_may_only_read_the_journal_is_no_reason_to_refuse_it(tenant: World) -> None:
@@ -322,6 +358,49 @@ async def test_another_tools_table_runs_nothing_when_it_is_adopted(
     assert (await tenant.do(work)).verdict is not Verdict.DONE
     await histories_in(tenant.settings)
     await assert_untouched(tenant)
+
+
+WIDE = {
+    "a superuser": "CREATE ROLE {role} SUPERUSER; GRANT {role} TO {login}",
+    "a superuser, if it says so": "CREATE ROLE {role} SUPERUSER; ALTER ROLE {login} NOINHERIT; "
+    "GRANT {role} TO {login}",
+    "who reads all": "GRANT pg_read_all_data TO {login}",
+    "who writes all": "CREATE ROLE {role} IN ROLE pg_write_all_data; GRANT {role} TO {login}",
+    "who starts programs": "GRANT pg_execute_server_program TO {login}",
+    "who reads files": "GRANT pg_read_server_files TO {login}",
+    "who replicates": "ALTER ROLE {login} REPLICATION",
+}
+
+
+@pytest.mark.parametrize("grant", WIDE.values(), ids=WIDE.keys())
+async def test_a_login_that_may_become_more_reaches_the_other_databases(
+    tenant: World, fresh_database: FreshDatabase, grant: str
+) -> None:
+    await fresh_database()
+    before = await inspect(tenant.settings)
+    assert before.rights is not None
+    assert not before.rights.reaches
+    names = {"login": f'"{tenant.settings.user}"', "role": f'"{tenant.settings.user}_more"'}
+    await tenant.execute_as_superuser(grant.format(**names))
+    try:
+        after = await inspect(tenant.settings)
+        assert after.rights is not None
+        assert after.rights.reaches
+    finally:
+        await tenant.execute_as_superuser(f"DROP ROLE IF EXISTS {names['role']}")
+
+
+async def test_a_login_that_may_become_one_with_createrole_has_it(tenant: World) -> None:
+    names = {"login": f'"{tenant.settings.user}"', "role": f'"{tenant.settings.user}_more"'}
+    await tenant.execute_as_superuser(
+        "CREATE ROLE {role} CREATEROLE; GRANT {role} TO {login}".format(**names)
+    )
+    try:
+        found = await inspect(tenant.settings)
+        assert found.rights is not None
+        assert found.rights.create_role
+    finally:
+        await tenant.execute_as_superuser(f"DROP ROLE {names['role']}")
 
 
 async def test_a_role_that_the_database_sets_does_not_own_the_journal(tenant: World) -> None:

@@ -17,7 +17,9 @@ from ledger.errors import RequestUnfit
 from ledger.service.history import Search
 from ledger.service.request_context import RequestContext
 from ledger.signing.key_files import generate
+from ledger.store.content import ContentStore
 from ledger.store.log.log import EventLog
+from migrations.formats.bundle import FILE_MAX_BYTES
 from tests.integration.leader.conftest import house, house_template
 from tests.integration.service.conftest import LogIn, log_in
 from tests.support.house import House
@@ -327,6 +329,47 @@ async def test_a_key_that_is_revoked_comes_back_by_no_request(house: House, log_
                 await log.append("keys", [poison.event()], expected_version=3)
         # What nobody can read keeps nobody from asking.
         await theirs.ledger.keys.register(generate().public_key, "a2", "main", RequestContext())
+
+
+async def test_a_database_is_not_registered_twice_by_one_request(
+    house: House, log_in: LogIn
+) -> None:
+    first, again = Poison(REGISTRATION, said()), Poison(REGISTRATION, aimed(database="other"))
+    async with log_in("ledger_operator") as theirs:
+        log = EventLog(theirs.stores.pool)
+        with pytest.raises(RequestUnfit, match="a database in it is named twice"):
+            await log.append("fleet", [first.event(), again.event()], expected_version=3)
+        await log.append("fleet", [first.event()], expected_version=3)
+    assert (await house.ledger.fleet.list("id=evil"))[0].connection.target.database == "evil"
+
+
+async def test_a_text_that_no_agent_keeps_is_not_stored(house: House, log_in: LogIn) -> None:
+    async with log_in("ledger_operator") as theirs:
+        with pytest.raises(asyncpg.CheckViolationError):
+            await theirs.stores.pool.execute(
+                "INSERT INTO ledger.content (sha256, body) SELECT sha256(body), body "
+                "FROM (SELECT convert_to(repeat('x', $1), 'UTF8') AS body) AS one",
+                FILE_MAX_BYTES + 1,
+            )
+        await ContentStore(theirs.stores.pool).put_many([b"x" * 1_000_000])
+
+
+async def test_a_key_of_one_agent_is_registered_for_no_other(house: House, log_in: LogIn) -> None:
+    asked = RequestContext()
+    await house.ledger.keys.register(str(KEY["public_key"]), "a1", "main", asked)
+    async with log_in("ledger_operator") as theirs:
+        log = EventLog(theirs.stores.pool)
+        others = (
+            key(agent="a2"),
+            key(agent="a2", pool="others"),
+            replace(key(agent="a1"), body=key().body.replace(b'"a1"', b'"\\u0061\\u0031"')),
+            replace(key(), body=key().body.replace(b'"pool":', b'"pool" :')),
+        )
+        for other in others:
+            with pytest.raises(RequestUnfit, match="this key is another agent's"):
+                await log.append("keys", [other.event()], expected_version=1)
+        # Its own agent may have it for another pool.
+        await theirs.ledger.keys.register(str(KEY["public_key"]), "a1", "others", asked)
 
 
 async def test_the_lists_of_the_database_are_those_of_the_contracts(house: House) -> None:

@@ -89,6 +89,19 @@ OUT = [
     "\\set a :b\n:a",
     "SELECT 1;\n:LAST_ERROR_MESSAGE",
     "/* /* */ */ \\! env",
+    "\\encoding SJIS\nSELECT '\u0101' , '\\copy t from /run/secrets/acme\n';",
+    "\\encoding 'Big5'",
+    "\\encoding :name",
+    "\n SET client_encoding = 'GBK';",
+    "SET LOCAL client_encoding TO johab;",
+    "SET NAMES 'UHC';",
+    "set session  names gb18030;",
+    "SELECT set_config('client_encoding', 'SJIS', false);",
+    "DO $$ BEGIN EXECUTE 'SET client_encoding = SJIS'; END $$;",
+    "ALTER ROLE app SET client_encoding = 'SJIS';",
+    "SET standard_conforming_strings = off;",
+    "SET client_encoding = 'UTF8'; SET standard_conforming_strings TO 0;",
+    "SET client_encoding = 'UTF8'; SET client_encoding = 'SJIS';",
 ]
 INSIDE = [
     "COPY t FROM stdin;\n1\t\\N\n\\\\! env\n\\.\nSELECT 1;\n",
@@ -109,6 +122,10 @@ INSIDE = [
     "\\set n 3\nSELECT generate_series(1, :n), a::int, b[1:2] FROM :t;",
     "SELECT a AS n FROM t \\gset\nSELECT :'n'::int, :\"n\";\n\\if :n\n\\endif",
     "\\set a 'x\\ny'\nSELECT :'a'",
+    # How a dump begins.
+    "SET client_encoding = 'UTF8';\nSET standard_conforming_strings = on;\nSET NAMES 'utf-8';",
+    "\\encoding\n\\encoding UTF8\nSHOW client_encoding; RESET client_encoding;",
+    "SELECT current_setting('standard_conforming_strings'); SET client_encoding TO DEFAULT;",
 ]
 
 
@@ -174,13 +191,32 @@ async def test_a_command_that_comes_from_the_tenants_data_starts_nothing(
 
 async def test_a_command_that_nobody_sees_starts_nothing(world: World, tmp_path: Path) -> None:
     made = tmp_path / "made"
-    text = f"\\set n 1\nSET standard_conforming_strings = off;\nSELECT '\\' '\\! touch {made}\n;\n"
+    computed = "'standard_' || 'conforming_strings'"
+    off = f"SELECT set_config({computed}, 'off', false);"
+    text = f"\\set n 1\n{off}\nSELECT '\\' '\\! touch {made}\n;\n"
     assert reaches_out(text) is None, "for whoever reads quotes by the standard"
     await world.up(script(text), programs=ALLOWED)
     assert not made.exists()
     await world.rollback(script(text), programs=ALLOWED)
     await world.up(script(text), programs=ALLOWED, psql_shell=True)
     assert made.exists(), "where a shell is allowed the same script starts it"
+
+
+async def test_a_file_of_the_agents_is_not_read_behind_a_letter_that_takes_a_quote_along(
+    world: World, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("CANARY\n")
+    await world.execute("CREATE TABLE stolen (line text)")
+    text = f"\\encoding SJIS\nSELECT '\u0101' , '\\copy stolen from {secret}\n\\r\n-- '\n"
+    migration = script(text)
+    refused = await world.up(migration, programs=ALLOWED)
+    assert refused.failure is not None
+    assert "says \\encoding" in refused.failure.message
+    await world.rollback(migration, programs=ALLOWED)
+    allowed = await world.up(migration, programs=ALLOWED, psql_shell=True)
+    stolen = await world.fetch("SELECT line FROM stolen")
+    assert stolen == [("CANARY",)], f"with leave the same script reads it: {allowed.failure}"
 
 
 async def test_no_text_that_becomes_a_command_reads_the_password(

@@ -192,7 +192,10 @@ class MemoryViews(MemoryCounts):
     async def unmet(self, databases: Sequence[str]) -> frozenset[str]:
         """As `Views.unmet`."""
         rows = await self.fleet(databases)
-        return frozenset(row.registered.database for row in rows if row.belief.journal_head is None)
+        unknown = {row.registered.database for row in rows if row.belief.journal_head is None}
+        readings = self._projection.readings.rows
+        untold = {one for stream, one in readings if self._is_open(stream)}
+        return frozenset(unknown | untold.intersection(databases))
 
     async def latest_bundles(self) -> list[BundleRow]:
         """As `Views.latest_bundles`."""
@@ -304,13 +307,16 @@ class MemoryViews(MemoryCounts):
         found = [(row.requested_position, one) for one, row in rows if not row.finished_position]
         return [stream.removeprefix("check-") for _, stream in sorted(found)]
 
+    def _is_open(self, stream: str) -> bool:
+        return not self._projection.checks.rows[stream].finished_position
+
     async def unread(self, databases: Sequence[str] | None) -> frozenset[str]:
         """As `Views.unread`."""
         fleet = self._projection.fleet.rows
         return frozenset(
             database
-            for (_, database), row in self._projection.readings.rows.items()
-            if row.read_at is None
+            for (stream, database), row in self._projection.readings.rows.items()
+            if (row.read_at is None or self._is_open(stream))
             and (databases is None or database in databases)
             and database in fleet
             and not fleet[database].record.retired

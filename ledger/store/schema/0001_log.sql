@@ -244,7 +244,9 @@ CREATE TABLE ledger.content (
     sha256 bytea NOT NULL,
     body bytea NOT NULL,
     CONSTRAINT content_pkey PRIMARY KEY (sha256),
-    CONSTRAINT content_matches_its_hash CHECK (sha256 = sha256(body))
+    CONSTRAINT content_matches_its_hash CHECK (sha256 = sha256(body)),
+    -- As much as is read of a file (migrations/formats/bundle.py): a leader sends it, agents keep it.
+    CONSTRAINT content_is_no_larger_than_a_file CHECK (octet_length(body) <= 62914560)
 );
 
 -- How far each follower of the log, or of a partition of the reports topic, has come.
@@ -502,6 +504,12 @@ BEGIN
             USING ERRCODE = 'LG007';
     END IF;
 
+    -- Others act on what is recorded as soon as they see it, so it is on this server's disk by then,
+    -- whatever the database or the login says of that.
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+
     -- The lock. Everything below sees what was committed before it was ours, and nobody else
     -- appends until this call has committed.
     UPDATE ledger.head SET position = position + v_count
@@ -629,6 +637,10 @@ DECLARE
     v_term bigint;
     v_now timestamptz;
 BEGIN
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+
     UPDATE ledger.head SET position = position + 1
     RETURNING position, ledger_id, term, clock_timestamp()
     INTO v_position, v_ledger_id, v_term, v_now;

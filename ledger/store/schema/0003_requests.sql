@@ -374,6 +374,15 @@ BEGIN
         THEN
             RETURN 'this key is revoked';
         END IF;
+        IF p_type = 'KeyRegistered' AND EXISTS (
+            SELECT FROM ledger.log
+            WHERE stream = 'keys' AND type = 'KeyRegistered'
+              AND substring(body FROM 1 FOR length(v_key)) = v_key
+              AND substring(body FROM 1 FOR position('"pool":"'::bytea IN body))
+                  IS DISTINCT FROM substring(p_body FROM 1 FOR position('"pool":"'::bytea IN p_body)))
+        THEN
+            RETURN 'this key is another agent''s';
+        END IF;
         IF p_type = 'KeyRevoked' AND NOT EXISTS (
             SELECT FROM ledger.log
             WHERE stream = 'keys' AND type = 'KeyRegistered'
@@ -393,6 +402,16 @@ BEGIN
         RETURN 'there is no such rollout';
     END IF;
     RETURN NULL;
+END
+$$;
+-- +migrate StatementEnd
+
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.refuse_request(p_type text, p_why text) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    RAISE EXCEPTION '% cannot be recorded: %', p_type, p_why
+        USING ERRCODE = 'LG010', DETAIL = json_build_object('type', p_type, 'why', p_why);
 END
 $$;
 -- +migrate StatementEnd
@@ -434,8 +453,7 @@ BEGIN
         ledger.why_no_subject(
             p_stream, p_expected_version, p_number, p_first, p_type, p_id, p_body, v_said));
     IF v_why IS NOT NULL THEN
-        RAISE EXCEPTION '% cannot be recorded: %', p_type, v_why
-            USING ERRCODE = 'LG010', DETAIL = json_build_object('type', p_type, 'why', v_why);
+        PERFORM ledger.refuse_request(p_type, v_why);
     END IF;
 END
 $$;
@@ -460,6 +478,13 @@ BEGIN
     IF NOT ledger.is_service() THEN
         PERFORM ledger.check_permission(type) FROM unnest(p_types) AS type;
         PERFORM FROM ledger.head FOR UPDATE;
+        IF EXISTS (
+            SELECT FROM unnest(p_types, p_bodies) AS one (type, body)
+            WHERE one.type = 'DatabaseRegistered'
+            GROUP BY ledger.database_in(one.body) HAVING count(*) > 1)
+        THEN
+            PERFORM ledger.refuse_request('DatabaseRegistered', 'a database in it is named twice');
+        END IF;
         FOR i IN 1..coalesce(cardinality(p_ids), 0) LOOP
             PERFORM ledger.check_request(
                 p_stream, p_expected_version, i, p_types[1], p_types[i], p_ids[i],
@@ -479,8 +504,8 @@ $$;
 -- +migrate StatementEnd
 
 REVOKE ALL ON FUNCTION ledger.is_service, ledger.why_no_connection, ledger.why_no_metadata,
-    ledger.why_no_form, ledger.why_no_subject, ledger.check_request, ledger.request
-    FROM PUBLIC;
+    ledger.why_no_form, ledger.why_no_subject, ledger.refuse_request, ledger.check_request,
+    ledger.request FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION
     ledger.append(text, bigint, uuid[], text[], integer[], bytea[], bytea[], boolean, bigint, text,
         bigint),

@@ -111,7 +111,10 @@ class Views(Protocol):
         """What the next order of each of these registered databases expects to find."""
 
     async def unmet(self, databases: Sequence[str]) -> frozenset[str]:
-        """Which of these registered databases have a journal of which nothing is known."""
+        """Which of these registered databases have a journal of which nothing is known.
+
+        So are those that were reinstated or repointed until it is recorded what they lost.
+        """
 
     async def latest_bundles(self) -> list[BundleRow]:
         """The bundle registered last of each history, the latest first."""
@@ -199,7 +202,7 @@ class Views(Protocol):
         """Looks that were asked for and are not over, the oldest first."""
 
     async def unread(self, databases: Sequence[str] | None) -> frozenset[str]:
-        """Which of these were reinstated or repointed, their journal not being read since."""
+        """Which of these were reinstated or repointed, and what they lost was not said since."""
 
     async def half_done(self, databases: Sequence[str]) -> dict[str, tuple[HalfDone, ...]]:
         """What is half done, or in doubt, in those of these databases where anything is.

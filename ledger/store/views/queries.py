@@ -168,7 +168,7 @@ class ReadModels(FleetCounts):
         return {record.database: record.expected for record in await self.records(databases)}
 
     async def unmet(self, databases: Sequence[str]) -> frozenset[str]:
-        """Which of these registered databases have a journal of which nothing is known."""
+        """As `Views.unmet`."""
         return frozenset(row["database"] for row in await self._fetch("unmet", databases))
 
     async def latest_bundles(self) -> list[BundleRow]:
@@ -292,7 +292,7 @@ class ReadModels(FleetCounts):
         return [row["stream"].removeprefix("check-") for row in rows]
 
     async def unread(self, databases: Sequence[str] | None) -> frozenset[str]:
-        """Which of these were reinstated or repointed, their journal not being read since."""
+        """As `Views.unread`."""
         return frozenset(row["database"] for row in await self._fetch("unread", databases))
 
     async def half_done(self, databases: Sequence[str]) -> dict[str, tuple[HalfDone, ...]]:

@@ -59,8 +59,13 @@ WHERE ($2 OR status <> 'retired') AND NOT EXISTS (
         own.value = ANY (term."values") OR own.value LIKE ANY (term.globs), false))
 
 -- name: unmet
--- Which of these databases have a journal of which nothing is known
+-- Which of these databases have a journal of which nothing is known, or of which is still to be said
+-- what it lost when it was reinstated or repointed
 SELECT database FROM ledger.fleet_database WHERE database = ANY ($1) AND journal_head IS NULL
+UNION
+SELECT reading.database FROM ledger.reading AS reading
+JOIN ledger.requested_check AS asked ON asked.stream = reading.stream
+WHERE reading.database = ANY ($1) AND asked.finished_position IS NULL
 
 -- name: unheard
 -- The numbers of the words of a selection that no database has ($1 keys; $2 values, NULL for a label
@@ -331,12 +336,13 @@ SELECT database, half_done::text AS half_done FROM ledger.fleet_database
 WHERE half_done IS NOT NULL AND status <> 'retired' AND database = ANY ($1) ORDER BY database
 
 -- name: unread
--- Which of these databases were reinstated or repointed and have not been read since
+-- Which of these databases were reinstated or repointed, and what they lost was not said since
 SELECT DISTINCT reading.database FROM ledger.reading AS reading
 JOIN ledger.fleet_database AS fleet ON fleet.database = reading.database
+JOIN ledger.requested_check AS asked ON asked.stream = reading.stream
 WHERE ($1::text[] IS NULL OR reading.database = ANY ($1))
   AND fleet.status <> 'retired'
-  AND reading.read_at IS NULL
+  AND (reading.read_at IS NULL OR asked.finished_position IS NULL)
 
 -- name: busy
 -- Which of these databases belong to an unfinished rollout

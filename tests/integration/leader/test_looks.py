@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from ledger.contracts.commands import InspectCommand
-from ledger.contracts.envelope import inspection_id
+from ledger.contracts.envelope import Metadata, encode, inspection_id
 from ledger.contracts.events import CheckFinished, CheckRequested, MessageParked
 from ledger.contracts.reports import DatabaseInspected
 from ledger.service.history import Search
@@ -300,3 +300,36 @@ async def test_a_status_knows_of_looks_that_left_no_event(house: House) -> None:
     shown = await house.ledger.databases.report("acme")
     assert shown.look is not None
     assert shown.look.at == again
+
+
+async def test_a_reinstated_database_is_unread_until_it_is_said_what_it_lost(house: House) -> None:
+    reads, log = house.stores.reads, house.stores.log
+    async with house.leading(), house.actor() as actor:
+        rollout = await house.start(select="id=acme")
+        await actor.applies(await actor.ordered("acme"))
+        await house.becomes(rollout, "completed")
+    check = await house.ledger.fleet.reinstate("acme", WHY)
+    await reads.caught_up()
+    assert await reads.unmet(["acme"]) == await reads.unread(None) == {"acme"}
+
+    # Its journal was read, and nobody has compared it yet with what was applied there.
+    answer = DatabaseInspected(
+        database="acme",
+        command=uuid4(),
+        reachable=True,
+        identity=identity_of("acme"),
+        journal_head="restored",
+    )
+    news = encode(answer, uuid4(), Metadata())
+    await log.append(f"check-{check}/reports", [news], term=(await log.head()).term)
+    await reads.caught_up()
+    assert await reads.unmet(["acme"]) == await reads.unread(None) == {"acme"}
+
+    async with house.leading(), house.actor() as actor:
+        look = await actor.looked_at("acme")
+        await actor.say(look.stream, answer.model_copy(update={"command": look.command}))
+        assert (await over(house, check)).lost == 2
+    await reads.caught_up()
+    assert not await reads.unmet(["acme"])
+    assert not await reads.unread(None)
+    assert not (await house.ledger.audit.replay()).differences

@@ -206,6 +206,34 @@ async def test_an_index_that_another_role_is_building_is_not_taken_for_a_broken_
     assert "another session is still building the index public.users_id" in outcome.failure.message
 
 
+async def test_an_index_that_is_built_in_a_copy_of_the_database_is_no_reason_to_wait(
+    tenant_databases: TenantDatabases, as_superuser: AsSuperuser
+) -> None:
+    """The login may see all sessions, as it is told to, and the copies have the same object ids."""
+    ours, theirs = (
+        World(url, superuser_url=as_superuser(url)) for url in await tenant_databases(2)
+    )
+    await ours.execute_as_superuser(f'GRANT pg_read_all_stats TO "{ours.settings.user}"')
+    await ours.execute_as_superuser(
+        "CREATE INDEX users_id ON users (id); "
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'users_id'::regclass"
+    )
+    neighbour = Application(theirs.superuser_url)
+    async with neighbour.session("BEGIN; LOCK users IN ROW EXCLUSIVE MODE") as writer:
+        task = asyncio.create_task(
+            _run(neighbour, "CREATE INDEX CONCURRENTLY users_id ON users (id)")
+        )
+        building = "SELECT count(*) FROM pg_stat_progress_create_index WHERE relid = {}::oid"
+        oid = await ours.value("SELECT 'users'::regclass::oid::int")
+        await until(lambda: ours.value(building.format(oid)))
+        outcome = await ours.up(INDEX)
+        await writer.execute("COMMIT")
+        await task
+    assert outcome.failure is not None
+    assert "still building" not in outcome.failure.message
+    assert outcome.failure.kind != "lock_timeout"
+
+
 async def _run(application: Application, script: str) -> None:
     async with application.session(script):
         pass

