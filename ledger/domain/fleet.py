@@ -91,13 +91,8 @@ class FleetState:
         return any(not record.retired for record in self.databases.values())
 
 
-def evolve(state: FleetState, recorded: Recorded) -> FleetState:
-    """The fleet after one more event; events of other streams change nothing."""
-    return fold(state, (recorded,))
-
-
 def fold(state: FleetState, events: Iterable[Recorded]) -> FleetState:
-    """The fleet after these events; the map is copied once, whatever their number."""
+    """The fleet after these events; those of other streams change nothing. One copy of the map."""
     databases = dict(state.databases)
     addresses = dict(state.addresses)
     version = state.version

@@ -63,10 +63,10 @@ A rollout has two streams, decisions and reports, folded together by position. A
 that is not the database's latest adds what is a fact whoever did it (a migration was applied, or
 rolled back) and settles nothing.
 
-`evolve` is the definition: one state and one event give the next state, and the given state never
-changes. `fold` gives the same for many events and copies each chunk of databases once. With `lean`,
-it lets go of databases that are done: who decides needs only their number. Few events change such a
-one all the same (`changed_by`): for these the rollout has to be read again, with that database.
+`fold` is the definition: a state and the events that followed it give the next state, whether they
+come one by one or together, and the given state never changes. With `lean`, it lets go of databases
+that are done: who decides needs only their number. Few events change such a one all the same
+(`changed_by`): for these the rollout has to be read again, with that database.
 """
 
 from __future__ import annotations
@@ -136,11 +136,6 @@ class BrokenStream(ValueError):
             f"{recorded.stream}: {why}; `ledger audit verify` says whether the log is damaged"
         )
         self.position = recorded.position
-
-
-def evolve(state: RolloutState | None, recorded: Recorded) -> RolloutState:
-    """The rollout after one more event. Raises `BrokenStream`."""
-    return _fold(state, (recorded,), recorded)
 
 
 def fold(

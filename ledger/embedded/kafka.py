@@ -101,17 +101,6 @@ class EmbeddedKafka:
         """End the broker as a crash does; `start` recovers what it had written."""
         self._process.kill()
 
-    def restart(self) -> None:
-        """Stop and start on the same port, with the same data."""
-        self.stop()
-        self.start()
-
-    def lose_data(self) -> None:
-        """Come back on the same port as an empty broker: no topics, no offsets, another cluster."""
-        self.kill()
-        shutil.rmtree(self._data)
-        self.start()
-
     def reset(self) -> None:
         """Stop the broker and delete everything in its folder."""
         self.stop()

@@ -142,11 +142,6 @@ class EmbeddedPostgres:
         """End the server as a crash does; `start` recovers it."""
         self._process.kill()
 
-    def restart(self) -> None:
-        """Stop and start on the same port."""
-        self.stop()
-        self.start()
-
     def reset(self) -> None:
         """Stop the server and delete its data, password and log."""
         self.stop()

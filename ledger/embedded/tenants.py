@@ -18,8 +18,6 @@ import yaml
 
 NAMES = ("acme", "bolt", "cyan", "dune", "ember", "fjord", "glade", "haven")
 """Of the first ones; those behind are numbered."""
-AT_MOST = 1_000
-"""A server of a developer's holds so many databases in bearable time."""
 SECRETS = "secrets"
 FLEET = "fleet.yaml"
 LOGIN = "mig_{database}"

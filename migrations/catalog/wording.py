@@ -16,7 +16,6 @@ PLAIN_COLUMNS_SINCE = 160000
 
 _ITEM = r"'(?:[^']|'')*'::character varying"
 _LIST_CAST = re.compile(rf"\(ARRAY\[({_ITEM}(?:, {_ITEM})*)\]\)::text\[\]")
-_ITEM_CAST = re.compile(rf"\(({_ITEM})\)::text")
 
 
 def worded(definition: str) -> str:

@@ -32,11 +32,6 @@ def quote_ident(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def quote_qualified(name: str) -> str:
-    """`schema.table` or `table`, each part in double quotes; no part has a dot of its own."""
-    return ".".join(map(quote_ident, name.split(".")))
-
-
 def quote_where_needed(name: str) -> str:
     """A name as people would write it: in quotes only where PostgreSQL wants them."""
     # The grammar costs a tenth of a second, which hardly any importer of this module pays.

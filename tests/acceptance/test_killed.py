@@ -11,6 +11,7 @@ from ledger.contracts.reports import MigrationApplied
 from ledger.embedded.kafka import EmbeddedKafka
 from tests.support import invariants
 from tests.support.fleet import Fleet
+from tests.support.lost_data import lose_data
 from tests.support.processes import until
 
 FIRST, SECOND = "20260101000000", "20260102000000"
@@ -162,7 +163,7 @@ async def test_a_broker_that_comes_back_empty_is_filled_again_from_the_log_and_t
     fleet.agent()
     rollout = await fleet.start("--waves", "2,rest", "--in-flight", "2")
     await fleet.at_least(3, MigrationApplied)
-    await asyncio.to_thread(victim.lose_data)
+    await asyncio.to_thread(lose_data, victim)
     status = await fleet.reached(rollout, "completed")
     assert status.counts == {"applied": 6}
     await invariants.hold(fleet)

@@ -17,6 +17,7 @@ from ledger.bus.security import KafkaSettings
 from ledger.contracts.topics import commands_topic
 from ledger.embedded.kafka import EmbeddedKafka
 from tests.conformance.test_bus import PATIENCE_S, numbered, take
+from tests.support.lost_data import lose_data
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ async def test_a_broker_that_comes_back_empty_gets_its_topics_again(
     await bus.publish(numbered(topic, 20))
     received = await take(member, 20)
     await member.commit({message.partition: message.offset + 1 for message in received})
-    own_kafka.lose_data()
+    lose_data(own_kafka)
     again = [Message(topic, f"again-{n}", b"again") for n in range(20)]
     async with asyncio.timeout(PATIENCE_S):
         while True:
@@ -198,7 +199,7 @@ async def test_of_a_broker_that_comes_back_empty_nothing_is_passed_over_by_old_p
     for message in received:
         old[message.partition] = max(old[message.partition], message.offset + 1)
     await member.commit(old)
-    own_kafka.lose_data()
+    lose_data(own_kafka)
     again = [Message(topic, f"again-{n}", b"again") for n in range(after)]
     await publish_again(bus, topic, again)
 

@@ -21,7 +21,7 @@ from ledger.domain.orders import DecisionContext
 from ledger.domain.planning import plan_undo
 from ledger.domain.progress import progress
 from ledger.domain.rollback import undo_options
-from ledger.domain.rollout import DatabaseState, RolloutState, evolve, fold
+from ledger.domain.rollout import DatabaseState, RolloutState, fold
 from migrations.model.attempt import Expectation, Identity
 
 ROLLOUT = "r1"
@@ -93,7 +93,7 @@ class Story:
     def append(self, event: Event, event_id: UUID | None = None, reason: str = "") -> None:
         """Record one event at the next position, in the stream where it belongs."""
         recorded = self._recorded(event, event_id, reason)
-        self.told = evolve(self.told, recorded)
+        self.told = fold(self.told, [recorded])
 
     def extend(self, events: Iterable[Event]) -> None:
         """Record many events and fold them at once."""

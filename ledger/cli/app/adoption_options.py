@@ -16,9 +16,6 @@ from ledger.errors import WrongArgument
 if TYPE_CHECKING:
     from migrations.adoption.match import Match
 
-NAMED_AT_MOST = 12
-"""How many migrations of a match people see; the JSON forms have all."""
-
 DirectoryArgument = Annotated[
     Path, typer.Argument(metavar="[DIR]", help="The folder of migrations.", show_default=True)
 ]

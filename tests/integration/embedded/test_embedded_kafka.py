@@ -13,6 +13,7 @@ from aiokafka.errors import UnknownTopicOrPartitionError
 
 from ledger.embedded.kafka import EmbeddedKafka
 from ledger.embedded.process import free_ports
+from tests.support.lost_data import lose_data
 
 TOPIC = "kept"
 MESSAGES = [f"message {number}".encode() for number in range(100)]
@@ -68,7 +69,7 @@ async def test_acknowledged_messages_survive_a_killed_broker(own_kafka: Embedded
 async def test_a_broker_that_lost_its_data_has_no_topics(own_kafka: EmbeddedKafka) -> None:
     await create_topic(own_kafka.bootstrap)
     bootstrap = own_kafka.bootstrap
-    await asyncio.to_thread(own_kafka.lose_data)
+    await asyncio.to_thread(lose_data, own_kafka)
     assert own_kafka.bootstrap == bootstrap
     assert await topics(bootstrap) == []
 

@@ -59,7 +59,8 @@ async def test_what_was_committed_survives_a_killed_server(own_postgres: Embedde
 async def test_a_restart_keeps_port_data_and_password(own_postgres: EmbeddedPostgres) -> None:
     await do(own_postgres.url(), "CREATE TABLE kept AS SELECT 42 AS answer")
     url = own_postgres.url()
-    own_postgres.restart()
+    own_postgres.stop()
+    own_postgres.start()
     assert await ask(url, "SELECT answer FROM kept") == 42
 
 

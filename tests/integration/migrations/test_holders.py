@@ -265,7 +265,8 @@ async def test_a_prepared_transaction_is_told_by_its_name(
     await world.up(users())
     await superuser.execute(f"{LOCK}; PREPARE TRANSACTION 'order 5'")
     if restarted:
-        await asyncio.to_thread(two_phase.restart)
+        await asyncio.to_thread(two_phase.stop)
+        await asyncio.to_thread(two_phase.start)
     found = blocker(await world.up(EMAIL))
     assert found.startswith("the prepared transaction 'order 5', user postgres, "), found
     assert " s, holds AccessShareLock on public.users; COMMIT PREPARED or " in found

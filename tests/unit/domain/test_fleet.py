@@ -40,10 +40,10 @@ def after(*requests: Callable[[FleetState], tuple[Event, ...]]) -> FleetState:
     for request in requests:
         for event in request(state):
             version = state.version + 1
-            state = fleet.evolve(
-                state,
-                Recorded(version, "fleet", version, NAMESPACE, event, Metadata(), "tests", START),
+            recorded = Recorded(
+                version, "fleet", version, NAMESPACE, event, Metadata(), "tests", START
             )
+            state = fleet.fold(state, [recorded])
     return state
 
 

@@ -22,7 +22,7 @@ from ledger.contracts.reports import (
 from ledger.contracts.streams import Stream
 from ledger.domain import rollout
 from ledger.domain.progress import progress
-from ledger.domain.rollout import BrokenStream, changed_by, evolve, fold, recalled
+from ledger.domain.rollout import BrokenStream, changed_by, fold, recalled
 from ledger.domain.waves import chunks
 from tests.support.spec import (
     Story,
@@ -45,15 +45,15 @@ def test_every_event_of_a_rollouts_streams_has_its_place_in_the_fold() -> None:
     assert set(rollout._APPLY) == expected
 
 
-def test_evolving_leaves_the_state_before_as_it_was() -> None:
+def test_folding_leaves_the_state_before_as_it_was() -> None:
     story = given(planned(["a"], ["b"]), wave_opened(0), ordered("a"))
-    before, copy = story.state, evolve_again(story)
+    before, copy = story.state, folded_again(story)
     story.when(failed("a"))
     assert before == copy
     assert before != story.state
 
 
-def evolve_again(story: Story) -> rollout.RolloutState:
+def folded_again(story: Story) -> rollout.RolloutState:
     state = fold(None, story.log)
     assert state is not None
     return state
@@ -62,13 +62,13 @@ def evolve_again(story: Story) -> rollout.RolloutState:
 def test_a_stream_starts_with_its_plan() -> None:
     story = given(planned(["a"]))
     with pytest.raises(BrokenStream, match="starts with RolloutPlanned"):
-        evolve(None, story.log[1])
+        fold(None, [story.log[1]])
 
 
 def test_events_out_of_order_are_refused_and_never_skipped() -> None:
     story = given(planned(["a"]))
     with pytest.raises(BrokenStream, match="was folded before it"):
-        evolve(story.state, story.log[-1])
+        fold(story.state, [story.log[-1]])
 
 
 def test_an_event_of_another_stream_is_refused() -> None:
@@ -79,7 +79,7 @@ def test_an_event_of_another_stream_is_refused() -> None:
         event=CheckRequested(check="k", purpose=Purpose.CHECK, databases=()),
     )
     with pytest.raises(BrokenStream, match="no place in a rollout"):
-        evolve(story.state, foreign)
+        fold(story.state, [foreign])
 
 
 def test_folding_nothing_changes_nothing() -> None:

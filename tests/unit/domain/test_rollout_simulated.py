@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ledger.contracts.events import MigrationOrdered
 from ledger.contracts.reports import Event
 from ledger.domain.progress import next_wake
-from ledger.domain.rollout import DatabaseStatus, Status, evolve, fold
+from ledger.domain.rollout import DatabaseStatus, Status, fold
 from ledger.domain.states import SETTLED
 from ledger.domain.surroundings import LeadingProcess, Surroundings
 from ledger.domain.waiting import waiting
@@ -132,7 +132,7 @@ def test_no_database_is_ordered_while_its_order_is_open_and_unexpired(seed: int)
             expired = expires_at is not None and expires_at <= recorded.recorded_at
             assert not before.open or (expired and not before.started)
             assert event.attempt == before.attempt + 1
-        state = evolve(state, recorded)
+        state = fold(state, [recorded])
 
 
 def go_back(world: World) -> Callable[[], tuple[Event, ...]]:

@@ -17,7 +17,6 @@ from migrations.sql.literals import (
     bind,
     quote_ident,
     quote_literal,
-    quote_qualified,
     quote_where_needed,
 )
 from migrations.target.binary_copy import Row
@@ -54,13 +53,6 @@ def test_a_name_is_quoted_and_cannot_be_left() -> None:
     assert quote_ident('x"; DROP') == '"x""; DROP"'
     with pytest.raises(ValueError, match="NUL"):
         quote_ident("a\0b")
-
-
-def test_each_part_of_a_qualified_name_is_quoted() -> None:
-    assert quote_qualified('app.a"b') == '"app"."a""b"'
-    assert quote_qualified("Alone") == '"Alone"'
-    with pytest.raises(ValueError, match="empty"):
-        quote_qualified("app.")
 
 
 @pytest.mark.parametrize("name", ["acme", "_a1", "value"])
