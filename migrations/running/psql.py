@@ -43,6 +43,7 @@ from migrations.running.retry import AT_THE_END, StatementFailed, failed_at
 from migrations.sql.psql_script import open_transaction, prologue
 from migrations.sql.psql_shell import checked
 from migrations.target.entries import NewEntry, State, entry_for
+from migrations.target.ourselves import ourselves
 from migrations.target.password_file import password_lines
 from migrations.target.refusals import is_touched, journal_touched
 from migrations.target.session import ConnectionSettings
@@ -63,7 +64,7 @@ CONFINED = Path(__file__).with_name("confined.py")
 _CLOSING = """
 SET CONSTRAINTS ALL IMMEDIATE;
 SET SESSION AUTHORIZATION DEFAULT;
-SET ROLE NONE;
+SET ROLE {ourselves};
 SET LOCAL search_path TO pg_catalog, pg_temp;
 {untouched};
 {entry};
@@ -99,7 +100,11 @@ async def _in_one_transaction(
     target: Target, run: Execute, program: Program, started: float
 ) -> None:
     entry = _done(target, run, started)
-    closing = _CLOSING.format(untouched=target.untouched(), entry=target.entry_for_elsewhere(entry))
+    closing = _CLOSING.format(
+        ourselves=ourselves(target.connection),
+        untouched=target.untouched(),
+        entry=target.entry_for_elsewhere(entry),
+    )
     code, said, _ = await _psql(PsqlPlace.of(target), run.section.options, program, closing)
     if await target.written_elsewhere(entry):
         return
