@@ -15,6 +15,8 @@
 - `-- atlas:checkpoint` among the first comments makes a baseline: on a database without history it
   runs in the place of everything before it, and never elsewhere.
 - Of `001_name.postgres.sql` and `001_name.mysql.sql` ours counts: `migrations.formats.pairs`.
+- Folders with a `migration.sql` whose versions are dates or times run in the order of their names,
+  as Prisma has it: a date alone comes behind the times of its day.
 - Where Drizzle's journal lists two files of one number, or two of Prisma's folders have one time,
   the whole names are the versions of both; elsewhere that is an error.
 - A file may be empty or hold only comments: a migration that does nothing.
@@ -65,6 +67,8 @@ _DATED = re.compile(
     r"([0-9]{4}[-_][0-9]{2}[-_][0-9]{2}(?:[.T_-][0-9]+(?![0-9A-Za-z]))*)(?:[-_. ]+(.+))?",
     re.DOTALL,
 )
+_LONG = re.compile(r"[0-9]{8}")
+"""Of versions that begin so, the order of names is that of dates and times."""
 _SPACED = re.compile(r"([vV]?[0-9]+(?:\.[0-9]+)*)[ .]+(.+)", re.DOTALL)
 _OTHER_TOOLS = re.compile(
     rb"^[ \t]*--+[ \t]*(?:\+[ \t]*(?:migrate|goose)\b|migrate:(?:up|down)\b)",
@@ -132,9 +136,12 @@ class Plain:
             _with_metadata(migration, metadata)
             for migration in paired(_halves(kept), self.name, reading, _reader(metadata))
         ]
-        if journal or all(base_name(one.files[0].name).lower() == WHOLE for one in loaded):
+        of_prisma = all(base_name(one.files[0].name).lower() == WHOLE for one in loaded)
+        if journal or of_prisma:
             loaded = apart(loaded, _stem)
         loaded = ordered(loaded)
+        if of_prisma and all(_LONG.match(one.version) for one in loaded):
+            loaded.sort(key=_stem)
         noted = [_noted(migration) for migration in loaded]
         found = by_journal(noted, journal) if journal else noted
         return _with_strays(_with_checkpoints(found), left_alone)
