@@ -29,7 +29,7 @@ from migrations.running.psql_environment import PsqlPlace
 from migrations.running.retry import StatementFailed
 from migrations.running.verify_section import SAVE, answer_problem
 from migrations.target import journal
-from migrations.target.failure import from_error, in_file, located
+from migrations.target.failure import at_section, from_error, located
 from migrations.target.lookout import Lookout
 from migrations.target.session import (
     UNFILTERED,
@@ -147,7 +147,7 @@ async def _begun(session: PsqlPlace, migration: Migration) -> Failure | None:
         if role := migration.up.options.role or session.settings.role:
             await session.connection.execute(journal.statement("set_role", role=role))
     except asyncpg.PostgresError as error:
-        return in_file(from_error(error), migration, Direction.UP)
+        return at_section(from_error(error), migration, Direction.UP)
     return None
 
 

@@ -8,8 +8,9 @@
 
 - Versions are compared number by number, dates with and without dashes alike. A `.sql` file that
   carries none is an error; beside folders with versions it is left alone, with a note.
-- `-- no-transaction` (or `-- atlas:txmode none`) as the first line does what it says, and so does
-  `run_in_transaction = false` in Diesel's `metadata.toml`. A file that uses a value which it adds
+- `-- no-transaction` (or `-- atlas:txmode none`) as the first line does what it says, and so do
+  `-- postgres-migrations disable-transaction` on any line and `run_in_transaction = false` in
+  Diesel's `metadata.toml`. A file that uses a value which it adds
   to an enum runs step by step. A line `--> statement-breakpoint` (Drizzle) or `--;;` (Migratus)
   ends a statement.
 - `-- atlas:checkpoint` among the first comments makes a baseline: on a database without history it
