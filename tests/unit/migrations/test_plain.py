@@ -169,6 +169,11 @@ MARKERS = (
     "-- Roll back",
     "-- Start of the down section",
     "-- reverse",
+    "-- Downgrade",
+    "-- Backwards:",
+    "-- To roll back:",
+    "-- 1 down",
+    "-- to rollback this migration run:",
 )
 
 
