@@ -40,7 +40,8 @@ from migrations.target.journal import (
     statement,
 )
 from migrations.target.lock import LockKey, key_for, lock_as_expected, wait_for_lock
-from migrations.target.look import looking
+from migrations.target.look import become_owner, looking, our_path, owner_to_be
+from migrations.target.ourselves import ourselves
 from migrations.target.preconditions import check_epoch, check_head, check_identity, outside_changes
 from migrations.target.session import (
     Connection,
@@ -154,7 +155,7 @@ async def _meet(target: Target, facts: Facts) -> None:
     folder = target.work.folder
     met = replace(entry_about_target(State.MET), note=folder.name if folder else "")
     if not (facts.installed or target.work.target) and target.work.mode is Mode.UP:
-        target.meet_along(met, _install_statements(facts))
+        target.meet_along(met, _install_statements(target.connection, facts))
         return
     if facts.installed:
         await target.record(met)
@@ -168,7 +169,7 @@ async def _install(target: Target, facts: Facts, met: NewEntry) -> None:
 
     Two schemas of a database may be met at once, each with a UUID for it: the later one gives way.
     """
-    first = [_install_statements(facts)]
+    first = [_install_statements(target.connection, facts)]
     if target.work.target:
         first.append(statement("one_uuid", database_uuid=target.identity.uuid))
     try:
@@ -182,8 +183,9 @@ async def _install(target: Target, facts: Facts, met: NewEntry) -> None:
         await target.record(met)
 
 
-def _install_statements(facts: Facts) -> str:
-    return install_statements(facts.around, schema_there=facts.schema_there)
+def _install_statements(connection: Connection, facts: Facts) -> str:
+    who = ourselves(connection)
+    return install_statements(facts.around, schema_there=facts.schema_there, ourselves=who)
 
 
 def facts_statement(
@@ -233,6 +235,7 @@ def refuse_unsuitable(facts: Facts) -> None:
 
 def facts_of(connection: Connection, row: AnyRow) -> Facts:
     """The facts in an answer to a statement that has the columns of `facts`."""
+    owner = owner_to_be(connection, row["journal_owner"])
     return Facts(
         direct=row["backend_pid"] == connection.get_server_pid(),
         in_recovery=row["in_recovery"],
@@ -241,7 +244,7 @@ def facts_of(connection: Connection, row: AnyRow) -> Facts:
         installed=row["installed"],
         schema_there=row["schema_there"],
         target_problem=row["target_problem"] or "",
-        around=Circumstances(row["journal_owner"], row["default_grants"], row["event_triggers"]),
+        around=Circumstances(owner, row["default_grants"], row["event_triggers"]),
     )
 
 
@@ -259,6 +262,9 @@ async def _facts(connection: Connection, target: str, settings: ConnectionSettin
     try:
         (row,) = await connection.fetch(facts_statement("facts", target, settings))
     except asyncpg.InsufficientPrivilegeError:
+        if await become_owner(connection):
+            await connection.execute(our_path(connection))
+            return await _facts(connection, target, settings)
         # Another's schema may be closed to us; then it is named.
         await journal.refuse_foreign(connection, settings.role)
         raise
@@ -280,11 +286,13 @@ async def _lock_with_facts(
     values = {"key_data_pid": told, "lock_key": key.value}
     query = facts_statement("lock_with_facts", target, settings, **values)
     asked_at = clock.now() if clock else None
-    first = f"{timeless(connection)}{statement('our_path')}"
+    first = f"{timeless(connection)}{our_path(connection)}"
     try:
         (row,) = await queried_behind(connection, first, query, LOCK_WITH_FACTS)
     except asyncpg.InsufficientPrivilegeError:
-        await connection.execute(statement("our_path"))
+        if await become_owner(connection):
+            return await _lock_with_facts(connection, key, clock, target, settings)
+        await connection.execute(our_path(connection))
         await journal.refuse_foreign(connection, settings.role)
         raise
     if clock is not None and asked_at is not None:
@@ -312,7 +320,7 @@ async def _look(
         try:
             between = clock.bounds() if clock else ANY_TIME
             locking = lock_as_expected(connection, key, known, between)
-            locking = f"{timeless(connection)}{statement('our_path')};\n{locking}"
+            locking = f"{timeless(connection)}{our_path(connection)};\n{locking}"
             record = await journal.read_behind(connection, locking, settings.role)
         except (asyncpg.SyntaxOrAccessError, asyncpg.InvalidSchemaNameError):
             pass  # Not as expected, or no journal that may be read: see who answers.
@@ -354,6 +362,8 @@ async def _take_over_strays(
         if is_connection_lost(connection, error):
             raise
         return False
+    if await become_owner(connection):
+        await connection.execute(our_path(connection))
     return True
 
 

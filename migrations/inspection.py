@@ -54,7 +54,7 @@ from migrations.target.entries import Entry, State
 from migrations.target.failure import from_error
 from migrations.target.journal import Record, latest_by_version, statement
 from migrations.target.lock import key_for, wait_for_lock
-from migrations.target.look import looking
+from migrations.target.look import become_owner, looking, our_path_as_owner
 from migrations.target.session import (
     DRIVER_ERRORS,
     Connection,
@@ -134,7 +134,7 @@ async def inspect_at_rest(
     """
 
     async def look(connection: Connection, target: str, settings: ConnectionSettings) -> Inspection:
-        await connection.execute(statement("our_path"))
+        await connection.execute(await our_path_as_owner(connection))
         (row,) = await connection.fetch(facts_statement("facts", target, settings))
         try:
             # Behind a pooler or on a standby no lock says whether somebody is at work.
@@ -240,8 +240,9 @@ async def _look(
     async with looking(connection):
         found = await _looked(connection, target, settings, clock)
     if found.failure is not None and found.failure.sqlstate == "42501":
-        # Another's schema may be closed to us; then it is named.
-        try:
+        if await become_owner(connection):
+            return await _look(connection, target, settings, clock)
+        try:  # Another's schema may be closed to us; then it is named.
             async with looking(connection):
                 await journal.refuse_foreign(connection, settings.role)
         except Refused as error:
@@ -265,8 +266,7 @@ async def _looked(
         facts = facts_of(connection, row)
         if not facts.direct:
             refuse_unsuitable(facts)
-        query = statement("rights", publications=_published(connection))
-        (row,) = await connection.fetch(query)
+        (row,) = await connection.fetch(statement("rights", publications=_published(connection)))
         rights = Rights(
             create_schema=row["create_schema"],
             create_in_target=await _may_create_as(settings.role, connection),
@@ -348,7 +348,7 @@ async def _may_create_as(role: str | None, connection: Connection) -> bool:
     """Whether the user can become this role, if one is named, and may create in the target."""
     parts = [statement("as_a_script_would")]
     if role:
-        parts.append(statement("become", role=role))
+        parts.append(statement("set_role", role=role))
     try:
         await connection.execute(";\n".join(parts))
         return bool(await connection.fetchval(statement("create_in_target")))

@@ -11,9 +11,9 @@ from migrations.model.attempt import Limits
 from migrations.model.work import Observer
 from migrations.sql.literals import quote_ident
 from migrations.standalone import Outside
-from migrations.target.journal import refuse_foreign, statement
+from migrations.target.journal import refuse_foreign
 from migrations.target.lock import key_for, wait_for_lock
-from migrations.target.look import looking
+from migrations.target.look import become_owner, looking, our_path_as_owner
 from migrations.target.session import Connection, ConnectionSettings, close_session, open_session
 
 APPLICATION_NAME = "migration-ledger remove"
@@ -55,8 +55,9 @@ async def kept_in(settings: ConnectionSettings) -> KeptObjects | None:
     """What would be lost; `None` where there is no journal. Raises Unreachable."""
     connection = await open_session(settings, application_name=APPLICATION_NAME, read_only=True)
     try:
+        await become_owner(connection)
         async with looking(connection):
-            return await _kept(connection)
+            return await _kept(connection, settings.role)
     finally:
         await close_session(connection)
 
@@ -79,7 +80,7 @@ async def remove_journal(
         settings, application_name=APPLICATION_NAME, lock_timeout_s=limits.lock_timeout_s
     )
     try:
-        await connection.execute(statement("our_path"))
+        await connection.execute(await our_path_as_owner(connection))
         await wait_for_lock(
             connection,
             key_for(target),
@@ -88,7 +89,7 @@ async def remove_journal(
             SYSTEM_CLOCK,
             SYSTEM_CHANCE,
         )
-        kept = await _kept(connection)
+        kept = await _kept(connection, settings.role)
         if kept is None:
             raise AdoptionRefused("there is no journal here; nothing to remove")
         if kept.owner and outside is None:
@@ -107,10 +108,10 @@ async def remove_journal(
         await close_session(connection)
 
 
-async def _kept(connection: Connection) -> KeptObjects | None:
+async def _kept(connection: Connection, role: str | None) -> KeptObjects | None:
     if not await connection.fetchval(HAS_JOURNAL):
         return None
-    await refuse_foreign(connection, None)
+    await refuse_foreign(connection, role)
     (row,) = await connection.fetch(WHAT_IS_KEPT)
     backups = await connection.fetch(OTHER_TABLES)
     return KeptObjects(

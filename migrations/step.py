@@ -26,7 +26,7 @@ from migrations.running.telemetry import finish_step, step_span
 from migrations.running.transactional import run_transactional
 from migrations.sql.summary import tables
 from migrations.target.entries import NewEntry, State, entry_for
-from migrations.target.failure import from_error, in_file, located
+from migrations.target.failure import at_section, from_error, in_file, located
 from migrations.target.lock import try_lock
 from migrations.target.refusals import way_out
 from migrations.target.session import DRIVER_ERRORS, is_connection_lost
@@ -74,7 +74,7 @@ async def stop_step(target: Target, stop: Halt) -> StepOutcome:
     """Journal and report a migration that must not run."""
     target.observer.step_started(stop.migration, stop.direction)
     target.progress = None
-    failure = in_file(stop.failure, stop.migration, stop.direction)
+    failure = at_section(stop.failure, stop.migration, stop.direction)
     return await _failed(target, stop.migration, stop.direction, failure, 0)
 
 

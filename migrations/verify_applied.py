@@ -28,7 +28,8 @@ from migrations.running.psql import verify_in_psql
 from migrations.running.psql_environment import PsqlPlace
 from migrations.running.retry import StatementFailed
 from migrations.running.verify_section import SAVE, answer_problem
-from migrations.target.failure import from_error, located
+from migrations.target import journal
+from migrations.target.failure import at_section, from_error, located
 from migrations.target.lookout import Lookout
 from migrations.target.session import (
     UNFILTERED,
@@ -110,7 +111,7 @@ async def _verified(
         failure = await _held_by_psql(session, programs, migration, section.program)
         return Verification(migration.version, migration.name, 1, failure)
     if section.program is not None:
-        failure = await _held(session, section)
+        failure = await _held(session, migration, section)
         return Verification(migration.version, migration.name, 1, failure)
     if section.holds is Holds.NO_ERROR:
         # Its statements belong together, may write, and nothing of what they do may stay.
@@ -118,23 +119,35 @@ async def _verified(
         await transaction.start()
         try:
             await session.connection.execute(f"SET TRANSACTION READ WRITE; {SAVE}")
-            failure = await _first_failure(session.connection, migration, section)
+            failure = await _first_failure(session, migration, section)
         finally:
             await transaction.rollback()
     else:
         async with session.connection.transaction(readonly=True):
-            failure = await _first_failure(session.connection, migration, section)
+            failure = await _first_failure(session, migration, section)
     return Verification(migration.version, migration.name, len(section.statements), failure)
 
 
 async def _first_failure(
-    connection: Connection, migration: Migration, section: Section
+    session: PsqlPlace, migration: Migration, section: Section
 ) -> Failure | None:
-    await connection.execute(UNFILTERED)
+    if (refused := await _begun(session, migration)) is not None:
+        return refused
     for statement in section.statements:
-        failure = await _checked(connection, migration, statement, section.holds)
+        failure = await _checked(session.connection, migration, statement, section.holds)
         if failure is not None:
             return failure
+    return None
+
+
+async def _begun(session: PsqlPlace, migration: Migration) -> Failure | None:
+    """Ask as the role that the migration ran as; why that may not be."""
+    try:
+        await session.connection.execute(UNFILTERED)
+        if role := migration.up.options.role or session.settings.role:
+            await session.connection.execute(journal.statement("set_role", role=role))
+    except asyncpg.PostgresError as error:
+        return at_section(from_error(error), migration, Direction.UP)
     return None
 
 
@@ -154,12 +167,13 @@ async def _held_by_psql(
     return None
 
 
-async def _held(session: PsqlPlace, section: Section) -> Failure | None:
+async def _held(session: PsqlPlace, migration: Migration, section: Section) -> Failure | None:
     """What a module's `verify` says, in a transaction as it has one after `up`."""
     transaction = session.connection.transaction(readonly=True)
     await transaction.start()
     try:
-        await session.connection.execute(UNFILTERED)
+        if (refused := await _begun(session, migration)) is not None:
+            return refused
         await check(session.connection, session.settings, session.schema, section)
     except StatementFailed as failed:
         return failed.failure

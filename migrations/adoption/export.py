@@ -29,7 +29,7 @@ from migrations.sql.literals import SqlValue, quote_ident, quote_literal
 from migrations.target import journal
 from migrations.target.entries import Entry
 from migrations.target.lock import key_for, wait_for_lock
-from migrations.target.look import looking
+from migrations.target.look import looking, our_path_as_owner
 from migrations.target.session import Connection, ConnectionSettings, close_session, open_session
 
 APPLICATION_NAME = "migration-ledger export"
@@ -112,7 +112,7 @@ async def export_history(
         lock_timeout_s=limits.lock_timeout_s,
     )
     try:
-        await connection.execute(journal.statement("our_path"))
+        await connection.execute(await our_path_as_owner(connection))
         await wait_for_lock(
             connection,
             key_for(target),

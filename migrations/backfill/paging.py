@@ -40,9 +40,8 @@ async def fitting_table(connection: Connection, batches: Batches) -> FittingTabl
     except (asyncpg.PostgresError, ValueError):
         found = []
     if not found or found[0]["kind"] not in _TABLES:
-        raise DataRefused(
-            f"there is no table {table}; write table=name or table=schema.name on the Data marker"
-        )
+        what = f"{table} is no table" if found else f"there is no table {table}"
+        raise DataRefused(f"{what}; write table=name or table=schema.name on the Data marker")
     (row,) = found
     oid = {"oid": row["oid"]}
     columns = {c["name"]: c for c in await connection.fetch(bind(_SQL["columns"], oid))}

@@ -40,7 +40,7 @@ from migrations.target.journal import (
     refuse_foreign,
     statement,
 )
-from migrations.target.look import looking
+from migrations.target.look import before_the_script, looking
 from migrations.target.session import UNFILTERED, Connection, is_connection_lost, server_version
 from migrations.target.target import Target
 
@@ -325,7 +325,8 @@ async def _check_restorable(course: BackfillRun) -> None:
     if course.batches.conflict is Conflict.REFUSE and course.run.resume is None:
         try:
             await begin(target, course.run.section.options)
-            await target.connection.execute(f"{UNFILTERED};\nRESET ROLE;\n{saved.first_change()}")
+            given_up = f"{UNFILTERED};\n{before_the_script(target.connection)}"
+            await target.connection.execute(f"{given_up};\n{saved.first_change()}")
         except asyncpg.PostgresError as error:
             if is_connection_lost(target.connection, error):
                 raise

@@ -43,6 +43,7 @@ from migrations.running.transactional import begin, commit, final_entry
 from migrations.running.verify_section import verify
 from migrations.sql.literals import bind
 from migrations.target.entries import NewEntry
+from migrations.target.look import before_the_script
 from migrations.target.session import UNFILTERED, is_connection_lost
 from migrations.target.target import Target
 
@@ -142,14 +143,14 @@ def _parts(course: BackfillRun, page: Page) -> list[_Part]:
         own = [_Part("", program=section.program)]
     if batches.restore and saved is not None:
         # Nobody but the owner may read the backup, so a role of the author's is left here.
-        parts = [_Part(f"RESET ROLE;\n{saved.restore(page, batches.conflict)}"), *own]
-        return [*parts, _Part(f"RESET ROLE;\n{saved.given_back(page)}")]
+        parts = [_Part(f"{_given_up(course)}{saved.restore(page, batches.conflict)}"), *own]
+        return [*parts, _Part(f"{_given_up(course)}{saved.given_back(page)}")]
     parts = own
     if _needs_lock(course):
         parts = [_Part(source.locked(page)), *parts]
     if saved is not None:
         parts.insert(1, _Part(_as_owner(course, saved.save(page, course.count))))
-        parts.append(_Part(f"RESET ROLE;\n{saved.note_left(page, course.count)}"))
+        parts.append(_Part(f"{_given_up(course)}{saved.note_left(page, course.count)}"))
     return parts
 
 
@@ -168,7 +169,12 @@ def _as_owner(course: BackfillRun, sql: str) -> str:
     if role is None:
         return sql
     back = bind("SET LOCAL ROLE :role", {"role": role})
-    return f"RESET ROLE;\n{sql};\n{back}"
+    return f"{_given_up(course)}{sql};\n{back}"
+
+
+def _given_up(course: BackfillRun) -> str:
+    """What gives up the author's role, in front of what only the backup's owner may do."""
+    return f"{before_the_script(course.target.connection)};\n"
 
 
 def _end(course: BackfillRun, page: Page) -> str:
@@ -227,7 +233,7 @@ def _readable(course: BackfillRun) -> Migration:
 
 def _cleaned_up(course: BackfillRun) -> str:
     work, version = course.target.work, course.run.migration.version
-    parts = ["RESET ROLE", course_sql(course, "progress_over")]
+    parts = [before_the_script(course.target.connection), course_sql(course, "progress_over")]
     if course.batches.restore:
         parts.append(drop_statements(work, version, course.stored))
     elif course.saved is not None:

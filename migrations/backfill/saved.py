@@ -148,7 +148,8 @@ class Saved:
         return f"ROW({columns})::pg_catalog.text"
 
     def _listed(self) -> str:
-        return ", ".join([*self.keyset.quoted(), *map(quote_ident, self.columns)])
+        names = dict.fromkeys((*self.keyset.columns, *self.columns))
+        return ", ".join(map(quote_ident, names))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from migrations.formats.checksum import module_checksum
 from migrations.formats.data import Declared, automatic_down, declared, note_of, with_checks
 from migrations.formats.modules import Module, takes
 from migrations.formats.sections import Body
+from migrations.formats.way_back import way_back
 from migrations.model.migration import Language, Migration, Options, Program, Section, SourceFile
 
 TRANSFORM = "transform"
@@ -61,9 +62,9 @@ def data_migration(
     up = _in_batches(module, found, TRANSFORM, checksum)
     up = with_checks(up, _constant(module, "GATE"), _constant(module, "VALIDATE"))
     version, name = named
-    down = _down(module, found, checksum)
     notes = (note_of(found, file.name),)
-    return Migration(version, name, "python", up, down, verify, (file,), notes=notes)
+    migration = Migration(version, name, "python", up, None, verify, (file,), notes=notes)
+    return way_back(module.fault, migration, lambda: _down(module, found, checksum))
 
 
 def _down(module: Module, up: Declared, checksum: str) -> Section | None:

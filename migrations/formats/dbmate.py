@@ -34,6 +34,7 @@ from migrations.model.migration import Migration, Options, Section, SourceFile
 
 _MARK = re.compile(rb"^--[ \t]*migrate:(?:up|down)\b", re.MULTILINE)
 _HEADING = re.compile(r"[ \t]*--[ \t]*migrate:(?P<way>up|down)\b", re.IGNORECASE)
+_DOWN = re.compile(r"--[ \t]*migrate:down(?!\S)")
 _LIKE_MARKER = re.compile(
     r"^[^\S\n]*--+[^\S\n]*migrate[ \t]*:[ \t]*(\w*)([^\n]*)$", re.IGNORECASE | re.MULTILINE
 )
@@ -97,7 +98,9 @@ class _Part:
 
 
 def _migration(file: SourceFile, format: str, reading: Reading) -> Migration:
-    return stopping_only_the_way_back(file, lambda one: _whole(one, format, reading), _HEADING)
+    return stopping_only_the_way_back(
+        file, lambda one: _whole(one, format, reading), _HEADING, _DOWN
+    )
 
 
 def _whole(file: SourceFile, format: str, reading: Reading) -> Migration:

@@ -41,6 +41,7 @@ from migrations.model.migration import Migration, Options, SourceFile
 
 _MARK = re.compile(rb"^[ \t]*--[^\n]*\+goose", re.MULTILINE)
 _HEADING = re.compile(r"[ \t]*--[ \t]*\+goose[ \t]+(?P<way>up|down)\b", re.IGNORECASE)
+_DOWN = re.compile(r"--[ \t]*\+goose[ \t]+(?i:down)(?!\S)")
 _LIKE = re.compile(r"--[^\S\n]*\+?[^\S\n]*goose\b(.*)", re.IGNORECASE)
 _NAME = re.compile(r"([0-9]+)_(.*)\.sql", re.IGNORECASE | re.DOTALL)
 _COMMANDS = {
@@ -117,7 +118,9 @@ class _Texts:
 
 
 def _migration(file: SourceFile, format: str, reading: Reading) -> Migration:
-    return stopping_only_the_way_back(file, lambda one: _whole(one, format, reading), _HEADING)
+    return stopping_only_the_way_back(
+        file, lambda one: _whole(one, format, reading), _HEADING, _DOWN
+    )
 
 
 def _whole(file: SourceFile, format: str, reading: Reading) -> Migration:

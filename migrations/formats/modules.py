@@ -16,15 +16,20 @@ import platform
 import re
 import tokenize
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from migrations.errors import MarkerError, ModuleError
+from migrations.errors import LoadError, MarkerError, ModuleError
 from migrations.formats.data import is_declaration
 from migrations.formats.encoding import text_of
-from migrations.formats.markers import SectionMarker, options_of
+from migrations.formats.markers import SectionMarker, nearest, options_of
 from migrations.model.migration import Options, SourceFile
 
 _SECTIONS = ("Up", "Down", "Verify", "Data")
+_WAY_BACK = frozenset({"down", "restored"})
+_ENTRIES = frozenset({"up", "verify", "transform"}) | _WAY_BACK
+"""The functions that are called by their names."""
+_FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 _EXACT = "# +migrate "
 _LIKE_MARKER = re.compile(r"#[ \t]*\+[ \t]*migrate\b(.*)", re.IGNORECASE | re.DOTALL)
 
@@ -41,32 +46,97 @@ class Module:
     """By the name of a section: `Up`, `Down`, `Verify`."""
     declarations: dict[str, SectionMarker]
     """Markers that say how to go through a table: Data, and Down when it restores."""
+    fault: LoadError | None = None
+    """What is wrong with the way back alone, where something is."""
 
 
 def read_module(file: SourceFile) -> Module:
-    """What the file declares. Raises EncodingError, ModuleError and MarkerError."""
+    """What the file declares. Raises EncodingError, ModuleError and MarkerError.
+
+    What is wrong with the way back alone is not raised: it is the module's `fault`.
+    """
     text = text_of(file)
-    tree = _tree(text, file.name)
-    functions: dict[str, ast.FunctionDef | ast.AsyncFunctionDef] = {}
-    for node in tree.body:
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            continue
-        if (first := functions.get(node.name)) is not None:
+    module = Module(file.name, text, _tree(text, file.name), {}, {}, {})
+    faults: list[LoadError] = []
+    for node in module.tree.body:
+        try:
+            _add_function(module, node)
+        except ModuleError as error:
+            if not _is_of_way_back(node):
+                raise
+            faults.append(error)
+    for marker, problem in _markers(text):
+        try:
+            _add_marker(module, marker, problem)
+        except MarkerError as error:
+            if nearest(marker.command, _SECTIONS) != "Down":
+                raise
+            faults.append(error)
+    return replace(module, fault=faults[0] if faults else None)
+
+
+def _add_function(module: Module, node: ast.stmt) -> None:
+    for name in _named(node):
+        first = module.functions.get(name)
+        if first is not None and (name in _ENTRIES or isinstance(node, _FUNCTION)):
             raise ModuleError(
-                file.name,
+                module.file,
                 node.lineno,
-                f"a second {node.name} (the first is on line {first.lineno})",
+                f"a second {name} (the first is on line {first.lineno})",
                 "Define each function once",
             )
-        functions[node.name] = node
-    markers = _markers(text, file.name)
-    declarations = {name: one for name, one in markers.items() if is_declaration(one)}
-    options = {
-        name: options_of(one, file.name)
-        for name, one in markers.items()
-        if name not in declarations
-    }
-    return Module(file.name, text, tree, functions, options, declarations)
+        if isinstance(node, _FUNCTION):
+            module.functions[name] = node
+        elif name in _ENTRIES:
+            raise ModuleError(
+                module.file,
+                node.lineno,
+                f"{name} is no function at the top level",
+                f"Write a plain `async def {name}` there, and call from it what it is now",
+            )
+
+
+def _named(node: ast.stmt) -> list[str]:
+    """The names that a statement at the top level gives to functions, or to what may be one."""
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return [node.name]
+        case ast.Assign():
+            return [one.id for one in node.targets if isinstance(one, ast.Name)]
+        case ast.AnnAssign(target=ast.Name()) if node.value is not None:
+            return [node.target.id] if isinstance(node.target, ast.Name) else []
+        case ast.Import() | ast.ImportFrom():
+            return [one.asname or one.name for one in node.names]
+        case ast.If() | ast.Try() | ast.With() | ast.For() | ast.While():
+            inner = (one for one in ast.iter_child_nodes(node) if isinstance(one, ast.stmt))
+            return [name for one in inner for name in _named(one)]
+        case _:
+            return []
+
+
+def _is_of_way_back(node: ast.stmt) -> bool:
+    return not _WAY_BACK.isdisjoint(_named(node))
+
+
+def _add_marker(module: Module, marker: SectionMarker, problem: str) -> None:
+    if problem:
+        raise MarkerError(
+            module.file,
+            marker.line,
+            problem,
+            "Write one of " + ", ".join(f"`{_EXACT}{name} …`" for name in _SECTIONS),
+        )
+    if marker.command in module.options or marker.command in module.declarations:
+        raise MarkerError(
+            module.file,
+            marker.line,
+            f"a second marker for {marker.command}",
+            "Write its options on one line",
+        )
+    if is_declaration(marker):
+        module.declarations[marker.command] = marker
+    else:
+        module.options[marker.command] = options_of(marker, module.file)
 
 
 def takes(module: Module, name: str, *parameters: str) -> bool:
@@ -129,25 +199,15 @@ def _tree(text: str, file: str) -> ast.Module:
         ) from None
 
 
-def _markers(text: str, file: str) -> dict[str, SectionMarker]:
-    found: dict[str, SectionMarker] = {}
+def _markers(text: str) -> Iterator[tuple[SectionMarker, str]]:
+    """Comments that are markers, or look like one, and what is wrong with their writing."""
     for line, comment in _comments(text):
         if (match := _LIKE_MARKER.match(comment)) is None:
             continue
-        words = match.group(1).split()
-        if not words or words[0] not in _SECTIONS or not comment.startswith(_EXACT):
-            raise MarkerError(
-                file,
-                line,
-                f"unknown marker `{comment.strip()}`",
-                "Write one of " + ", ".join(f"`{_EXACT}{name} …`" for name in _SECTIONS),
-            )
-        if words[0] in found:
-            raise MarkerError(
-                file, line, f"a second marker for {words[0]}", "Write its options on one line"
-            )
-        found[words[0]] = SectionMarker(words[0], tuple(words[1:]), line, 0, 0)
-    return found
+        words = match.group(1).split() or [""]
+        wrong = words[0] not in _SECTIONS or not comment.startswith(_EXACT)
+        problem = f"unknown marker `{comment.strip()}`" if wrong else ""
+        yield SectionMarker(words[0], tuple(words[1:]), line, 0, 0), problem
 
 
 def _comments(text: str) -> list[tuple[int, str]]:

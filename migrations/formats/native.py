@@ -5,12 +5,16 @@ One file is one migration; `version_name.sql` names it. Rules:
 - Up must be there. Without a statement it is a migration that does nothing, and in a file with
   markers or options of our own an error. Down and Verify may be missing: without Down the migration
   cannot be undone; a Down that holds only comments undoes nothing, successfully. Any order.
-- Before the first marker only comments and blank lines may stand.
-- A section marker of goose or dbmate is an error where ours for that section is missing.
+- A Down that cannot be read, by its SQL, its variables, its bytes or its markers, stops nothing but
+  the way back: `migrations.formats.way_back`. What else is wrong stops the whole folder.
+- A line that is almost a marker is an error, because sql-migrate takes it as a comment and runs
+  what follows in the wrong section: `migrations.formats.markers`, with the options of markers.
+- How a file is cut, and what may stand before the first marker: `migrations.formats.section_texts`.
 - Statements are split by PostgreSQL's grammar. `StatementBegin` and `StatementEnd` are accepted for
   the sake of existing files and must be paired; `StatementEnd` ends a statement without semicolon.
 - Verify runs after Up. Every SELECT in it must return at least one row, and `true` in the first
   column of every row; a DO block must not raise (use ASSERT). Nothing else may stand there.
+- BEGIN and COMMIT around a whole section are left out with a note: it has a transaction of its own.
 - Lines end with a newline alone, as sql-migrate reads them, whatever ends them in the file.
 - Data in the place of Up moves data in batches: `migrations.formats.data`.
 - A section's checksum is the SHA-256 of its text between its marker line and the next marker line
@@ -28,9 +32,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from migrations.errors import EncodingError, FileNameError, LoadError, MarkerError
+from migrations.errors import FileNameError, MarkerError
 from migrations.formats import Format, Reading, only
 from migrations.formats.baseline_marker import MARKER, as_up, baseline, through_of, with_baselines
 from migrations.formats.data import (
@@ -41,23 +45,22 @@ from migrations.formats.data import (
     is_declaration,
     with_checks,
 )
-from migrations.formats.encoding import Legible, legible
+from migrations.formats.encoding import legible
 from migrations.formats.history_table import HistoryTable
-from migrations.formats.markers import SECTIONS, SectionMarker, markers, options_of
+from migrations.formats.markers import SECTIONS, SectionMarker, options_of
 from migrations.formats.naming import base_name, is_program, is_sql, ordered, refuse_programs
+from migrations.formats.section_texts import SectionText, refuse_other_markers, section_texts
 from migrations.formats.sections import Body, Built, assemble, build
 from migrations.formats.way_back import stopping_only_the_way_back
 from migrations.model.migration import Migration, Options, SourceFile
 from migrations.model.phases import phased
 from migrations.model.version import NAME_REMEDY, version_and_name
-from migrations.sql.grammar import GrammarError, parse
 
 _MARK = re.compile(rb"^--[ \t]*\+[ \t]*migrate", re.MULTILINE | re.IGNORECASE)
-_OTHERS = re.compile(r"^--[ \t]*(?:\+goose[ \t]+(up|down)\b|migrate:(up|down)\b)", re.I | re.M)
-"""Sections of goose and dbmate: comments here, so what follows them could run in the wrong one."""
 _HEADING = re.compile(
     rf"[ \t]*--[ \t]*\+[ \t]*migrate[ \t]+(?P<way>{'|'.join(SECTIONS)})\b", re.IGNORECASE
 )
+_DOWN = re.compile(r"-- \+migrate Down(?!\S)")
 _STATEMENT_END = re.compile(r"^-- \+migrate StatementEnd", re.MULTILINE)
 _SUFFIX_CHARS = len(".sql")
 _HALF = (".up.sql", ".down.sql", "/up.sql", "/down.sql")
@@ -166,26 +169,17 @@ def is_ours(file: SourceFile) -> bool:
     return is_sql(name) and not name.endswith(_HALF) and _MARK.search(file.content) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A section before it is parsed; `fault` is what is wrong with its bytes."""
-
-    marker: SectionMarker
-    text: str
-    fault: EncodingError | None = None
-
-
 def _migration(
     named: tuple[str, str], file: SourceFile, format: str, reading: Reading
 ) -> Migration:
     return stopping_only_the_way_back(
-        file, lambda one: _whole(named, one, format, reading), _HEADING
+        file, lambda one: _whole(named, one, format, reading), _HEADING, _DOWN
     )
 
 
 def _whole(named: tuple[str, str], file: SourceFile, format: str, reading: Reading) -> Migration:
     read = legible(file)
-    parts = _parts(read, file.name)
+    parts = section_texts(read, file.name)
     given = {name: part.marker for name, part in parts.items()}
     through = through_of(given, file.name)
     if through is not None:
@@ -195,7 +189,7 @@ def _whole(named: tuple[str, str], file: SourceFile, format: str, reading: Readi
     return _of_parts(named, file, read.text, format, parts, reading)
 
 
-def _up_of_baseline(parts: dict[str, _Part], file: str) -> dict[str, _Part]:
+def _up_of_baseline(parts: dict[str, SectionText], file: str) -> dict[str, SectionText]:
     """The sections with the baseline's as Up, or without it above an Up. Raises MarkerError."""
     first = parts.pop(MARKER)
     if "Up" not in parts:
@@ -216,10 +210,10 @@ def _of_parts(
     file: SourceFile,
     text: str,
     format: str,
-    parts: dict[str, _Part],
+    parts: dict[str, SectionText],
     reading: Reading,
 ) -> Migration:
-    _check_others(text, file.name, parts)
+    refuse_other_markers(text, file.name, parts)
     if "Data" in parts:
         return assemble(named, format, file, _in_batches(parts, file.name, reading))
     if "Up" not in parts:
@@ -233,7 +227,7 @@ def _of_parts(
     return assemble(named, format, file, built)
 
 
-def _empty(up: Built, parts: Mapping[str, _Part], file: str) -> Built:
+def _empty(up: Built, parts: Mapping[str, SectionText], file: str) -> Built:
     """An Up without a statement, with a note. Raises MarkerError for a file of our own making.
 
     sql-migrate takes it as a migration that does nothing. In a file that uses what only we have, it
@@ -257,7 +251,7 @@ def _only_ours(marker: SectionMarker) -> bool:
     return not known or any(option != "notransaction" for option in marker.arguments)
 
 
-def _in_batches(parts: dict[str, _Part], file: str, reading: Reading) -> dict[str, Built]:
+def _in_batches(parts: dict[str, SectionText], file: str, reading: Reading) -> dict[str, Built]:
     """The sections of a data migration: Data is its Up, and Down may go in batches too."""
     up = declared(parts["Data"].marker, file)
     built: dict[str, Built] = {}
@@ -279,7 +273,7 @@ def _in_batches(parts: dict[str, _Part], file: str, reading: Reading) -> dict[st
     return built
 
 
-def _body(part: _Part, file: str, options: Options | None = None) -> Body:
+def _body(part: SectionText, file: str, options: Options | None = None) -> Body:
     text = part.text.replace("\r\n", "\n")
     return Body(
         _STATEMENT_END.sub(";", text) if "StatementEnd" in text else text,
@@ -291,99 +285,6 @@ def _body(part: _Part, file: str, options: Options | None = None) -> Body:
         down=part.marker.command == "Down",
         ours=True,
         fault=part.fault,
-    )
-
-
-def _parts(read: Legible, file: str) -> dict[str, _Part]:
-    """The sections of a file by command. Raises MarkerError."""
-    text = read.text
-    found = list(markers(text, file))
-    _check_nesting(found, file)
-    sections = [marker for marker in found if marker.command in SECTIONS]
-    _check_preamble(text[: sections[0].start] if sections else text, file)
-    read.refuse_before(sections[0].line if sections else text.count("\n") + 2)
-    parts: dict[str, _Part] = {}
-    ends = [marker.start for marker in sections] + [len(text)]
-    for marker, end in zip(sections, ends[1:], strict=True):
-        if marker.command in parts:
-            first = parts[marker.command].marker.line
-            raise MarkerError(
-                file,
-                marker.line,
-                f"a second {marker.command} section (the first is on line {first})",
-                "Write one section of each kind per file",
-            )
-        last = text.count("\n", 0, max(end - 1, 0)) + 1
-        fault = read.fault(marker.line, last)
-        parts[marker.command] = _Part(marker, text[marker.end : end], fault)
-    return parts
-
-
-def _check_others(text: str, file: str, parts: Mapping[str, _Part]) -> None:
-    """Raise MarkerError for another tool's marker of a section that is not there with ours.
-
-    A file may be written for both tools, with both markers.
-    """
-    for found in _OTHERS.finditer(text):
-        section = (found.group(1) or found.group(2)).capitalize()
-        if section not in parts:
-            raise MarkerError(
-                file,
-                text.count("\n", 0, found.start()) + 1,
-                f"`{found.group()}` is the marker of another tool in a file with ours",
-                f"Write `-- +migrate {section}`",
-            )
-
-
-def _check_nesting(found: Sequence[SectionMarker], file: str) -> None:
-    """StatementBegin and StatementEnd must be paired inside one section."""
-    opened: SectionMarker | None = None
-    in_section = False
-    for marker in found:
-        if marker.command == "StatementEnd":
-            if opened is None:
-                raise _unpaired(file, marker, "StatementBegin", "before")
-            opened = None
-        elif opened is not None:
-            raise _unpaired(file, opened, "StatementEnd", "after")
-        elif marker.command in SECTIONS:
-            in_section = True
-        elif not in_section:
-            raise _before_first_marker(file, marker.line)
-        else:
-            opened = marker
-    if opened is not None:
-        raise _unpaired(file, opened, "StatementEnd", "after")
-
-
-def _unpaired(file: str, marker: SectionMarker, missing: str, where: str) -> LoadError:
-    return MarkerError(
-        file,
-        marker.line,
-        f"{marker.command} without {missing}",
-        f"Write `-- +migrate {missing}` {where} the statement, or leave both markers out",
-    )
-
-
-def _check_preamble(text: str, file: str) -> None:
-    lines = text.splitlines()
-    if all(not line.strip() or line.startswith("--") for line in lines):
-        return
-    try:
-        statements = parse(text)
-    except GrammarError as error:
-        raise _before_first_marker(file, text.count("\n", 0, error.position) + 1) from None
-    if statements:
-        at = len(text.encode()[: statements[0].start].decode())
-        raise _before_first_marker(file, text.count("\n", 0, at) + 1)
-
-
-def _before_first_marker(file: str, line: int) -> LoadError:
-    return MarkerError(
-        file,
-        line,
-        "text before the first section",
-        "Write `-- +migrate Up` on the line above the first statement",
     )
 
 

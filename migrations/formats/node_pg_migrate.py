@@ -24,6 +24,7 @@ from migrations.formats.history_table import HistoryTable
 from migrations.formats.naming import base_name, is_program, is_sql, ordered, refuse_programs
 from migrations.formats.native import is_ours
 from migrations.formats.sections import assemble, build
+from migrations.formats.way_back import stopping_only_the_way_back
 from migrations.formats.ways import DOWN, OTHER_TOOLS, UP, MarkerLine, ways
 from migrations.model.migration import Migration, SourceFile
 
@@ -75,6 +76,12 @@ def _way(found: re.Match[str]) -> str:
 
 
 def _migration(file: SourceFile, format: str, reading: Reading) -> Migration:
+    return stopping_only_the_way_back(
+        file, lambda one: _whole(one, format, reading), _MARKER, _MARKER
+    )
+
+
+def _whole(file: SourceFile, format: str, reading: Reading) -> Migration:
     named = _NAME.fullmatch(base_name(file.name))
     if named is None:
         raise FileNameError(file.name, None, "the file name carries no version", _NAME_REMEDY)

@@ -33,6 +33,8 @@ _NO_TRANSACTION = re.compile(
     r"--[ \t]*(?:no-transaction\b|(?:atlas:txmode[ \t]+none|morph:nontransactional)[ \t]*\r?$)",
     re.IGNORECASE | re.MULTILINE,
 )
+_DISABLED = re.compile(r"^--[ \t]*postgres-migrations[ \t]+disable-transaction\b", re.MULTILINE)
+"""What the tool postgres-migrations takes for the same, wherever it stands in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +136,9 @@ def _migration(
 
 
 def body_of(half: Half) -> Body:
-    """A whole file as a section; its first line may say that it takes no transaction."""
+    """A whole file as a section; a line of it may say that it takes no transaction."""
     text, fault = text_or_fault(half.file)
-    alone = half.autocommit or _NO_TRANSACTION.match(text) is not None
+    alone = half.autocommit or _NO_TRANSACTION.match(text) or _DISABLED.search(text)
     options = Options(transaction=False) if alone else NO_OPTIONS
     return Body.of_file(half.file, text, options, loose=True, fault=fault)
 

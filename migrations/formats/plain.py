@@ -8,13 +8,16 @@
 
 - Versions are compared number by number, dates with and without dashes alike. A `.sql` file that
   carries none is an error; beside folders with versions it is left alone, with a note.
-- `-- no-transaction` (or `-- atlas:txmode none`) as the first line does what it says, and so does
-  `run_in_transaction = false` in Diesel's `metadata.toml`. A file that uses a value which it adds
+- `-- no-transaction` (or `-- atlas:txmode none`) as the first line does what it says, and so do
+  `-- postgres-migrations disable-transaction` on any line and `run_in_transaction = false` in
+  Diesel's `metadata.toml`. A file that uses a value which it adds
   to an enum runs step by step. A line `--> statement-breakpoint` (Drizzle) or `--;;` (Migratus)
   ends a statement.
 - `-- atlas:checkpoint` among the first comments makes a baseline: on a database without history it
   runs in the place of everything before it, and never elsewhere.
 - Of `001_name.postgres.sql` and `001_name.mysql.sql` ours counts: `migrations.formats.pairs`.
+- Folders with a `migration.sql` whose versions are dates or times run in the order of their names,
+  as Prisma has it: a date alone comes behind the times of its day.
 - Where Drizzle's journal lists two files of one number, or two of Prisma's folders have one time,
   the whole names are the versions of both; elsewhere that is an error.
 - A file may be empty or hold only comments: a migration that does nothing.
@@ -65,6 +68,8 @@ _DATED = re.compile(
     r"([0-9]{4}[-_][0-9]{2}[-_][0-9]{2}(?:[.T_-][0-9]+(?![0-9A-Za-z]))*)(?:[-_. ]+(.+))?",
     re.DOTALL,
 )
+_LONG = re.compile(r"[0-9]{8}")
+"""Of versions that begin so, the order of names is that of dates and times."""
 _SPACED = re.compile(r"([vV]?[0-9]+(?:\.[0-9]+)*)[ .]+(.+)", re.DOTALL)
 _OTHER_TOOLS = re.compile(
     rb"^[ \t]*--+[ \t]*(?:\+[ \t]*(?:migrate|goose)\b|migrate:(?:up|down)\b)",
@@ -132,9 +137,12 @@ class Plain:
             _with_metadata(migration, metadata)
             for migration in paired(_halves(kept), self.name, reading, _reader(metadata))
         ]
-        if journal or all(base_name(one.files[0].name).lower() == WHOLE for one in loaded):
+        of_prisma = all(base_name(one.files[0].name).lower() == WHOLE for one in loaded)
+        if journal or of_prisma:
             loaded = apart(loaded, _stem)
         loaded = ordered(loaded)
+        if of_prisma and all(_LONG.match(one.version) for one in loaded):
+            loaded.sort(key=_stem)
         noted = [_noted(migration) for migration in loaded]
         found = by_journal(noted, journal) if journal else noted
         return _with_strays(_with_checkpoints(found), left_alone)

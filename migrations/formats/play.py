@@ -26,6 +26,7 @@ from migrations.formats.naming import base_name, is_program, is_sql, ordered, re
 from migrations.formats.native import is_ours
 from migrations.formats.sections import Body, assemble, build
 from migrations.formats.variables import NAME, not_declared
+from migrations.formats.way_back import stopping_only_the_way_back
 from migrations.formats.ways import DOWN, UP, MarkerLine, ways
 from migrations.model.migration import Migration, SourceFile
 from migrations.sql.grammar import enclosed
@@ -88,6 +89,12 @@ def _is_marked(file: SourceFile) -> bool:
 
 
 def _migration(file: SourceFile, format: str, reading: Reading) -> Migration:
+    return stopping_only_the_way_back(
+        file, lambda one: _whole(one, format, reading), _MARKER, _MARKER
+    )
+
+
+def _whole(file: SourceFile, format: str, reading: Reading) -> Migration:
     named = _NAME.fullmatch(base_name(file.name))
     if named is None:
         raise AssertionError("the caller has looked at the name")

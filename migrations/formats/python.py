@@ -22,6 +22,7 @@ from migrations.formats.checksum import module_checksum
 from migrations.formats.data_modules import data_migration, is_data_module
 from migrations.formats.modules import Module, read_module, takes
 from migrations.formats.naming import base_name, ordered
+from migrations.formats.way_back import way_back
 from migrations.model.migration import Language, Migration, Options, Program, Section, SourceFile
 from migrations.model.phases import phased
 from migrations.model.version import NAME_REMEDY, version_and_name
@@ -76,8 +77,10 @@ def _migration(file: SourceFile, format: str) -> Migration:
             "if it is no migration",
         )
     version, name = named
-    down, verify = _section(module, "down", checksum), _section(module, "verify", checksum)
-    return Migration(version, name, format, up, down, verify, (file,))
+    migration = Migration(
+        version, name, format, up, None, _section(module, "verify", checksum), (file,)
+    )
+    return way_back(module.fault, migration, lambda: _section(module, "down", checksum))
 
 
 def _section(module: Module, entry: str, checksum: str) -> Section | None:

@@ -2,6 +2,7 @@
 
     -- ==== UP ====   -- [down]   -- name: up   -- migrate down   /* up */   -- //@UNDO
     -- !Downs   -- Down Migration (Rollback)   -- Rollback script   -- end of the up section
+    -- 1 up   -- 1 down   -- Downgrade   -- To roll back:
 
 Where it is a mere comment, the SQL of both sections would run together. Which words make one was
 collected from the tools and from folders in use: a comment that takes a whole line and says up,
@@ -23,11 +24,11 @@ from migrations.errors import MarkerError
 from migrations.model.migration import Migration, SourceFile
 from migrations.sql.grammar import enclosed
 
-_DOWN = r"(?:downs?|undo|roll[ \t-]?backs?|reverts?|reverse)"
+_DOWN = r"(?:downs?|downgrades?|backwards?|undo|roll[ \t-]?backs?|reverts?|reverse)"
 _WAY = rf"(?:ups?|{_DOWN})"
 _SUBJECT = (
     r"(?:migrat\w*|name|scripts?|sections?|sql|steps?|part|statements?|begins?|starts?|ends?"
-    r"|below|above|of|the|this|for)"
+    r"|below|above|of|the|this|for|to|run|[0-9]+)"
 )
 _DECORATION = r"[^\w\n]*"
 _ALONE = re.compile(
@@ -37,7 +38,10 @@ _ALONE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _BACK = re.compile(rf"\b{_DOWN}\b|create above / drop below", re.IGNORECASE)
-_PROSE = re.compile(r"--+[ \t]*(?:undo|roll[ \t-]?backs?|reverts?|reverse)[ \t]*", re.IGNORECASE)
+_PROSE = re.compile(
+    r"--+[ \t]*(?:downgrades?|backwards?|undo|roll[ \t-]?backs?|reverts?|reverse)[ \t]*",
+    re.IGNORECASE,
+)
 """A bare word that may be the heading of anything."""
 _OF_A_TOOL = re.compile(
     r"^[ \t]*(?P<comment>--+)[ \t]*(?:"

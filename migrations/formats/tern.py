@@ -30,12 +30,14 @@ from migrations.formats.native import is_ours
 from migrations.formats.sections import NO_OPTIONS, Body, Built, assemble
 from migrations.formats.tern_templates import whole_of
 from migrations.formats.variables import PLACEHOLDER, name_of, not_declared, not_filled, template_at
+from migrations.formats.way_back import stopping_only_the_way_back
 from migrations.formats.ways import DOWN, OTHER_TOOLS, UP, MarkerLine, ways
 from migrations.model.migration import Migration, Options, SourceFile
 
 _PARTING = re.compile(
     r"^[ \t]*----[ \t]+create above / drop below[ \t]+----[ \t]*\r?$", re.MULTILINE
 )
+_HEADING = re.compile(r"[ \t]*----[ \t]+create above / (?P<way>drop) below[ \t]+----[ \t]*\r?$")
 _ALONE = re.compile(r"^---- tern: disable-tx ----[ \t]*\r?$", re.MULTILINE)
 _MARK = re.compile(
     rb"^(?:[ \t]*----[ \t]+create above / drop below[ \t]+----|---- tern: disable-tx ----)",
@@ -88,6 +90,14 @@ def _is_own(name: str) -> bool:
 
 
 def _migration(
+    file: SourceFile, shared: Mapping[str, SourceFile], format: str, reading: Reading
+) -> Migration:
+    return stopping_only_the_way_back(
+        file, lambda one: _whole(one, shared, format, reading), _HEADING, _HEADING
+    )
+
+
+def _whole(
     file: SourceFile, shared: Mapping[str, SourceFile], format: str, reading: Reading
 ) -> Migration:
     found = _NAME.fullmatch(base_name(file.name))

@@ -15,7 +15,7 @@ Declared variables are set by a script of their own before it. The password goes
 that only we can read and that is gone before the script begins; values go through such files too,
 and nothing secret through its environment or its arguments. Where no shell is allowed, psql can
 start no process (`migrations.running.confined`). Its output is thrown away, for it may hold tenant
-data; of what it says of errors, one line is kept, in SQLSTATE classes 22 and 23 only the code. When
+data; what it says of an error is kept as if a session of ours had heard it, without values. When
 we are cancelled, psql is interrupted, and killed if that does not end it.
 """
 
@@ -33,6 +33,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import asyncpg
+
 from migrations.clock import Clock, elapsed_ms
 from migrations.errors import InDoubt
 from migrations.model.attempt import Failure, FailureClass
@@ -40,9 +42,12 @@ from migrations.model.migration import Options, Program
 from migrations.running.plan import Execute
 from migrations.running.psql_environment import PsqlPlace, application_name, environment
 from migrations.running.retry import AT_THE_END, StatementFailed, failed_at
+from migrations.sql.psql_files import expanded
 from migrations.sql.psql_script import open_transaction, prologue
 from migrations.sql.psql_shell import checked
 from migrations.target.entries import NewEntry, State, entry_for
+from migrations.target.failure import from_error
+from migrations.target.ourselves import ourselves
 from migrations.target.password_file import password_lines
 from migrations.target.refusals import is_touched, journal_touched
 from migrations.target.session import ConnectionSettings
@@ -63,7 +68,7 @@ CONFINED = Path(__file__).with_name("confined.py")
 _CLOSING = """
 SET CONSTRAINTS ALL IMMEDIATE;
 SET SESSION AUTHORIZATION DEFAULT;
-SET ROLE NONE;
+SET ROLE {ourselves};
 SET LOCAL search_path TO pg_catalog, pg_temp;
 {untouched};
 {entry};
@@ -73,8 +78,11 @@ _SERVER_ERROR = re.compile(
     r"(?:ERROR|FATAL|PANIC):\s+([0-9A-Z]{5}): ([^\n]*)",
     re.MULTILINE,
 )
+_BESIDE = re.compile(r"^(DETAIL|HINT|CONTEXT|LOCATION): +(.*)$", re.MULTILINE)
+"""What psql says of an error behind its first line, as long as its messages are verbose."""
+_FIELDS = {"DETAIL": "D", "HINT": "H", "CONTEXT": "W", "LOCATION": "R"}
+"""The letters of the protocol for what psql shows."""
 _OWN_ERROR = re.compile(r"^psql:(?:([^\n]*?):(\d+):)?\s*(?:error: )?([^\n]*)", re.MULTILINE)
-_MASKED_CLASSES = ("22", "23")
 _MESSAGE_MAX_CHARS = 500
 
 
@@ -99,7 +107,11 @@ async def _in_one_transaction(
     target: Target, run: Execute, program: Program, started: float
 ) -> None:
     entry = _done(target, run, started)
-    closing = _CLOSING.format(untouched=target.untouched(), entry=target.entry_for_elsewhere(entry))
+    closing = _CLOSING.format(
+        ourselves=ourselves(target.connection),
+        untouched=target.untouched(),
+        entry=target.entry_for_elsewhere(entry),
+    )
     code, said, _ = await _psql(PsqlPlace.of(target), run.section.options, program, closing)
     if await target.written_elsewhere(entry):
         return
@@ -141,7 +153,7 @@ async def verify_in_psql(place: PsqlPlace, options: Options, program: Program) -
     Raises StatementFailed when it ends with an error.
     """
     closing = "ROLLBACK;\n" if open_transaction(program) else ""
-    code, said, _ = await _psql(place, options, program, closing)
+    code, said, _ = await _psql(place, options, program, closing, unfiltered=True)
     if code != 0:
         failed = _failed(place, program, said)
         message = f"Verify: {failed.failure.message}; the change does not hold"
@@ -155,11 +167,17 @@ def _done(target: Target, run: Execute, started: float) -> NewEntry:
 
 
 async def _psql(
-    place: PsqlPlace, options: Options, program: Program, closing: str = ""
+    place: PsqlPlace,
+    options: Options,
+    program: Program,
+    closing: str = "",
+    *,
+    unfiltered: bool = False,
 ) -> tuple[int, str, bool]:
     """The exit code of psql, what it said of errors, and whether it had a session.
 
-    With a closing it is one transaction. Raises StatementFailed where psql cannot be started.
+    With a closing it is one transaction. What is `unfiltered` reads no table where a policy would
+    leave rows out. Raises StatementFailed where psql cannot be started.
     """
     psql = shutil.which("psql")
     if psql is None:
@@ -193,7 +211,7 @@ async def _psql(
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            env=environment(place, options, folder, passwords),
+            env=environment(place, options, folder, passwords, unfiltered=unfiltered),
             cwd=here,
             # Its own group, so that what it starts ends with it.
             start_new_session=True,
@@ -306,11 +324,9 @@ def _failed(place: PsqlPlace, program: Program, said: str) -> StatementFailed:
     """What psql said, as a failure of the script."""
     found = _SERVER_ERROR.search(said)
     if found is not None:
-        state, message = found[3], found[4][:_MESSAGE_MAX_CHARS]
-        if state.startswith(_MASKED_CLASSES):
-            message = f"the server refused the data (SQLSTATE {state})"
-        failure = Failure(FailureClass.SQL, message, sqlstate=state)
-        if state == LOCK_TIMED_OUT:
+        failure = from_error(_error(found, said), expanded(program))
+        message = failure.message
+        if failure.sqlstate == LOCK_TIMED_OUT:
             failure = replace(failure, blocker=place.lookout.seen())
     else:
         found = _OWN_ERROR.search(said)
@@ -318,6 +334,17 @@ def _failed(place: PsqlPlace, program: Program, said: str) -> StatementFailed:
         failure = Failure(FailureClass.SQL, message)
     file, line = (found[1], found[2]) if found else (None, None)
     return StatementFailed(_located(failure, program, file, line), None, RuntimeError(message))
+
+
+def _error(found: re.Match[str], said: str) -> BaseException:
+    """The server's error as it would have come to a session of ours, with what stands beside it."""
+    end = _SERVER_ERROR.search(said, found.end())
+    beside = said[found.end() : end.start() if end else len(said)]
+    fields = {"S": "ERROR", "V": "ERROR", "C": found[3], "M": found[4]}
+    for name, text in _BESIDE.findall(beside):
+        fields.setdefault(_FIELDS[name], text.partition(",")[0] if name == "LOCATION" else text)
+    error: BaseException = asyncpg.PostgresError.new(fields)
+    return error
 
 
 def _located(failure: Failure, program: Program, file: str | None, line: str | None) -> Failure:

@@ -36,7 +36,20 @@ TAKES_NO_TRANSACTION = (
     asyncpg.InvalidTransactionTerminationError,
 )
 """25001, for what must be alone, and 2D000, for a procedure that ends transactions itself."""
-RUN_ALONE = "; write notransaction on the section, so that each of its statements runs by itself"
+RUN_ALONE = "; write {}, so that each of its statements runs by itself"
+ALONE = {
+    "sql-migrate": "notransaction on the section",
+    "python": "`# +migrate Up notransaction` above the function",
+    "goose": "`-- +goose NO TRANSACTION` in the file",
+    "dbmate": "transaction:false on the section",
+    "tern": "`---- tern: disable-tx ----` in the section",
+    "graphile-migrate": "`--! no-transaction` as the first line",
+    "plain": "`-- no-transaction` as the first line",
+    "golang-migrate": "`-- no-transaction` as the first line",
+    "flyway": "executeInTransaction=false into a file with the script's name and .conf behind it",
+}
+"""How a format says that a section takes no transaction."""
+OTHERWISE = "it as a file of ours beside these, with `-- +migrate Up notransaction` above the SQL"
 MEETING = ", where the journal is made, in the schema migration_ledger"
 GRANT_CREATE = (
     "; GRANT CREATE ON DATABASE to the migrating login, or make it beforehand: CREATE SCHEMA "
@@ -138,7 +151,9 @@ async def _finished(
         ended = not target.connection.is_in_transaction()
         failed = failed_at(transaction_ended() if ended else error, statement, before)
         if isinstance(error, TAKES_NO_TRANSACTION):
-            failed.failure = replace(failed.failure, message=failed.failure.message + RUN_ALONE)
+            way = ALONE.get(migration.format.partition("+")[0], OTHERWISE)
+            message = f"{failed.failure.message}{RUN_ALONE.format(way)}"
+            failed.failure = replace(failed.failure, message=message)
         raise failed from None
     if not still_open:
         raise failed_at(transaction_ended(), statement)

@@ -62,6 +62,13 @@ _NAMED = re.compile(rf'\b(?:{_OBJECT_WORDS}) "[^"]*"')
 _QUOTED = re.compile(r'"([^"]*)"')
 _LITERAL = re.compile(r"'(?:[^']|'')*'")
 _WORD = re.compile(r"\w+")
+_LOOK_UPS = ("0A000", "3F000", "42601", "42602", "42704", "42725", "42883", "42P01")
+_COMPUTES = re.compile(
+    r"(?:SELECT|WITH|VALUES|INSERT|UPDATE|DELETE|MERGE|CALL"
+    r"|CREATE\s+(?:\w+\s+)?(?:TABLE|MATERIALIZED\s+VIEW)\b[^;(]*?\bAS)\b",
+    re.IGNORECASE,
+)
+"""Statements that may look a value up as a name, as `value::regclass` does."""
 _RAW_BYTES = re.compile(r"(?:0x[0-9a-fA-F]{2}\s*)+")
 _HOLE = re.compile("\0(\\d+)\0")
 _BODY = re.compile(r"\bDO\b[^$']*(?:\$\w*\$|')", re.IGNORECASE)
@@ -116,6 +123,17 @@ def in_file(failure: Failure, migration: Migration, direction: Direction) -> Fai
     return replace(failure, file=failure.file or _file_of(migration, direction, None))
 
 
+def at_section(failure: Failure, migration: Migration, direction: Direction) -> Failure:
+    """As `in_file`, with the line where the section begins, of which nothing has run."""
+    failure = in_file(failure, migration, direction)
+    if failure.line is not None or failure.file is None:
+        return failure
+    section = migration.section(direction)
+    return replace(
+        failure, line=section.statements[0].line if section and section.statements else 1
+    )
+
+
 def _file_of(migration: Migration, direction: Direction, statement: Statement | None) -> str | None:
     """The file that the statement stands in, of those that its migration was read from."""
     for section in (migration.section(direction), migration.verify):
@@ -159,7 +177,8 @@ def masked_message(error: asyncpg.PostgresError, text: str = "") -> str:
     """What the server says, without tenant data; `text` is the author's SQL that it speaks of."""
     state = str(error.sqlstate or "")
     message = str(error.args[0]) if error.args else ""
-    inside = bool(error.context)
+    inside, looked_up = bool(error.context), _looks_values_up(error, text)
+    own = text if looked_up and not inside else _LITERAL.sub("''", text)
     composed = state.startswith(_COMPOSED_CLASSES) or error.server_source_function in _RAISING
     if composed and not state.startswith(_OURS):
         said = message if message and quote_literal(message) in text else RAISED
@@ -170,11 +189,16 @@ def masked_message(error: asyncpg.PostgresError, text: str = "") -> str:
         if state.startswith(_OF_NAMES_CLASSES):
             parts += [("; ", error.detail), ("; hint: ", error.hint)]
         said = "".join(
-            lead + " ".join((_mask_unknown(part, text) if inside else part).split("\n"))
+            lead + " ".join((_mask_unknown(part, own) if inside or looked_up else part).split("\n"))
             for lead, part in parts
             if part
         )
     return (said[:MESSAGE_MAX_CHARS] + _where(error))[: MESSAGE_MAX_CHARS + 200]
+
+
+def _looks_values_up(error: asyncpg.PostgresError, text: str) -> bool:
+    """Whether what the server did not find may be a value, where the author did not write it."""
+    return error.sqlstate in _LOOK_UPS and _COMPUTES.match(text) is not None
 
 
 def _where(error: asyncpg.PostgresError) -> str:
@@ -185,9 +209,9 @@ def _where(error: asyncpg.PostgresError) -> str:
     return f" (in {inside['function'][:120]}, line {inside['line']})"
 
 
-def _mask_unknown(message: str, text: str) -> str:
-    """Whatever stands in quotes and is no name of the author's is masked."""
-    words = frozenset(_WORD.findall(_LITERAL.sub("''", text)))
+def _mask_unknown(message: str, own: str) -> str:
+    """Whatever stands in quotes and in nothing that is the author's `own` is masked."""
+    words = frozenset(_WORD.findall(own))
     if message.count('"') % 2:
         return _mask(message, [])
     return _QUOTED.sub(lambda found: found[0] if _is_known(found[1], words) else MASK, message)

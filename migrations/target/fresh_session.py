@@ -19,6 +19,7 @@ import asyncpg
 from migrations.sql.literals import Expression
 from migrations.target.journal import statement
 from migrations.target.lock import LockKey
+from migrations.target.ourselves import ourselves
 from migrations.target.session import Connection, raise_if_worn, timeless
 
 Freshening: TypeAlias = dict[str, Expression]
@@ -60,11 +61,16 @@ class SessionUse:
             cleared.append(statement("cleared"))
         remembered = [statement("remembered", brought_along=brought)] if self.again else []
         return {
+            "ourselves": ourselves(self.connection),
             "cleared": Expression("".join(f"{one};\n" for one in cleared)),
             "reset": Expression("RESET ALL;"),
             "timeless": Expression(timeless(self.connection)),
             "remembered": Expression("".join(f"{one};\n" for one in remembered)),
         }
+
+    def clearing(self, database_oid: int) -> str:
+        """What makes a session like a new one for looks of ours."""
+        return statement("clear", **self.for_script(database_oid))
 
     def for_entry(self) -> Freshening:
         """The parts for an entry of ours; what is remembered for the next script outlives it."""

@@ -128,8 +128,11 @@ class Record:
 
 
 def statement(name: str, /, **values: SqlValue) -> str:
-    """The statement of `journal.sql` with this name, its values put in."""
-    return bind(_SQL[name], values)
+    """The statement of `journal.sql` with this name, its values put in.
+
+    Where it says as whom we go on, that is the login itself unless a value says otherwise.
+    """
+    return bind(_SQL[name], {"ourselves": Expression("NONE"), **values})
 
 
 def proven(role: str | None) -> str:
@@ -225,10 +228,11 @@ def _roles(role: str | None, *, made_for_it: bool = False) -> dict[str, SqlValue
 
     Whose the schema is decides, unless it is a login's, which a tenant may have made for himself.
     """
-    fitting = Expression(statement("fitting_role", role=role))
+    become = Expression(statement("become"))
+    fitting = Expression(statement("fitting_role", role=role, become=become))
     counts = True if made_for_it else Expression(_NO_LOGINS)
-    kept_for = statement("kept_for", role=role, fitting_role=fitting, made_for_it=counts)
-    return {"fitting_role": fitting, "kept_for": Expression(kept_for)}
+    values = {"role": role, "fitting_role": fitting, "become": become, "made_for_it": counts}
+    return {"fitting_role": fitting, "kept_for": Expression(statement("kept_for", **values))}
 
 
 async def strays(connection: Connection, role: str | None) -> list[Stray]:
@@ -303,8 +307,11 @@ DATA_TABLES = {
 """The tables of data migrations, and the statements that make them."""
 
 
-def install_statements(around: Circumstances, *, schema_there: bool) -> str:
-    """What makes all tables; fails where there is one. A schema that is there was proven ours."""
+def install_statements(around: Circumstances, *, schema_there: bool, ourselves: Expression) -> str:
+    """What makes all tables; fails where there is one. A schema that is there was proven ours.
+
+    Behind it, the session goes on as `ourselves`.
+    """
     schema = "" if schema_there else f"{statement('schema')}\n"
     before = f"{statement('for_ddl')};\n" if around.event_triggers else ""
     before += f"SET LOCAL ROLE {around.owner};\n" if around.owner else ""
@@ -320,6 +327,7 @@ def install_statements(around: Circumstances, *, schema_there: bool) -> str:
         before=Expression(before),
         schema=Expression(schema),
         private=Expression(private),
+        ourselves=ourselves,
     )
 
 

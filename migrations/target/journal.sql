@@ -16,20 +16,21 @@
 
 -- name: our_path
 -- In front of the first question of a session. Not in the start-up packet, which would become what a
--- script's RESET search_path returns to. Nor are we who the database or the login's role says.
-SET ROLE NONE;
+-- script's RESET search_path returns to. Nor are we who the database or the login's role says. `:ourselves`
+-- is NONE, the login itself, or a role that it is in and has no rights of by itself (`own_role`).
+SET ROLE :ourselves;
 SET search_path TO pg_catalog, pg_temp
 
 -- name: go_on_as_ourselves
 -- In a look that began as a script does: from here on as in one of ours.
 SET LOCAL row_security TO off;
-SET LOCAL ROLE NONE;
+SET LOCAL ROLE :ourselves;
 SET LOCAL search_path TO pg_catalog, pg_temp
 
 -- name: as_ourselves
 -- For what we write: the login's own role, whatever the database or the script has set, and our path,
--- which stays after the transaction.
-SET LOCAL ROLE NONE;
+-- which both stay after the transaction.
+SET ROLE :ourselves;
 SET search_path TO pg_catalog, pg_temp
 
 -- name: as_the_script
@@ -42,7 +43,7 @@ RESET search_path
 -- Where a policy would have a say, what is read is refused, so that no policy's code runs.
 BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
 SET LOCAL row_security TO off;
-SET LOCAL ROLE NONE;
+SET LOCAL ROLE :ourselves;
 SET LOCAL search_path TO pg_catalog, pg_temp
 
 -- name: look_as_the_script
@@ -50,7 +51,7 @@ SET LOCAL search_path TO pg_catalog, pg_temp
 BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
 SET LOCAL row_security TO off;
 SET LOCAL extra_float_digits TO 1;
-SET LOCAL ROLE TO DEFAULT;
+:as_whom;
 SET LOCAL search_path TO DEFAULT
 
 -- name: install
@@ -104,7 +105,7 @@ CREATE UNIQUE INDEX journal_order ON migration_ledger.journal
     (target pg_catalog.name_ops, seq pg_catalog.int8_ops);
 :private
 SET LOCAL max_parallel_maintenance_workers TO DEFAULT;
-SET LOCAL ROLE NONE;
+SET LOCAL ROLE :ourselves;
 SET LOCAL search_path TO pg_catalog, pg_temp
 
 -- name: progress_table
@@ -181,7 +182,7 @@ WHERE l.rolname OPERATOR(pg_catalog.=) session_user
             AND s.setdatabase OPERATOR(pg_catalog.=) 0::pg_catalog.oid
             AND pg_catalog.starts_with(c.setting, 'role=')))
     AND r.oid OPERATOR(pg_catalog.<>) l.oid AND NOT r.rolsuper AND NOT l.rolsuper
-    AND pg_catalog.pg_has_role(l.oid, r.oid, 'USAGE')
+    AND (pg_catalog.pg_has_role(l.oid, r.oid, 'USAGE') OR pg_catalog.pg_has_role(l.oid, r.oid, :become))
     AND (r.rolcreaterole OR NOT l.rolcreaterole) AND (r.rolcreatedb OR NOT l.rolcreatedb)
     AND (r.rolreplication OR NOT l.rolreplication) AND (r.rolbypassrls OR NOT l.rolbypassrls)
     AND NOT EXISTS (
@@ -229,10 +230,7 @@ WITH tenants AS (
 ), fits AS (
     SELECT o.rank, pg_catalog.min(pg_catalog.quote_ident(o.rolname)) AS called
     FROM ours AS o
-    WHERE pg_catalog.pg_has_role(session_user, o.oid, 'USAGE')
-        AND pg_catalog.pg_has_role(session_user, o.oid, CASE
-            WHEN pg_catalog.current_setting('server_version_num')::integer
-                OPERATOR(pg_catalog.<) 160000 THEN 'MEMBER' ELSE 'SET' END)
+    WHERE pg_catalog.pg_has_role(session_user, o.oid, :become)
         AND (o.rank OPERATOR(pg_catalog.=) 1 OR pg_catalog.has_database_privilege(
             o.oid, pg_catalog.current_database(), 'CREATE'))
     GROUP BY o.rank HAVING pg_catalog.count(*) OPERATOR(pg_catalog.=) 1
@@ -241,9 +239,27 @@ SELECT f.called FROM fits AS f, pg_catalog.pg_roles AS l
 WHERE l.rolname OPERATOR(pg_catalog.=) session_user AND NOT l.rolsuper
 ORDER BY f.rank LIMIT 1
 
+-- name: become
+-- What a membership must allow for SET ROLE.
+CASE WHEN pg_catalog.current_setting('server_version_num')::integer
+    OPERATOR(pg_catalog.<) 160000 THEN 'MEMBER' ELSE 'SET' END
+
 -- name: journal_owner
--- As above, where there is no journal.
-SELECT CASE WHEN pg_catalog.to_regclass('migration_ledger.journal') IS NULL THEN (:kept_for) END
+-- As above, where there is no journal; before the name stands whether the login has the role's rights by
+-- itself (`inherits`) or must become it.
+SELECT CASE WHEN pg_catalog.to_regclass('migration_ledger.journal') IS NULL THEN (
+    SELECT pg_catalog.concat(CASE
+        WHEN pg_catalog.pg_has_role(session_user, pg_catalog.to_regrole(k.called)::pg_catalog.oid, 'USAGE')
+        THEN 'inherits ' ELSE 'becomes ' END, k.called)
+    FROM (SELECT (:kept_for) AS called OFFSET 0) AS k WHERE k.called IS NOT NULL) END
+
+-- name: own_role
+-- The owner of our schema, where the login is in it and has none of its rights by itself (NOINHERIT).
+SELECT pg_catalog.quote_ident(r.rolname)
+FROM pg_catalog.pg_namespace AS n JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) n.nspowner
+WHERE n.nspname OPERATOR(pg_catalog.=) 'migration_ledger'
+    AND NOT pg_catalog.pg_has_role(session_user, r.oid, 'USAGE')
+    AND pg_catalog.pg_has_role(session_user, r.oid, :become)
 
 -- name: strays
 -- What of ours belongs to another login whose rights this one has, and the statement that gives it to whom
@@ -389,7 +405,8 @@ UNION ALL
 SELECT pg_catalog.format('%s belongs to %I', t.called, pg_catalog.pg_get_userbyid(t.relowner)),
     pg_catalog.format('ALTER TABLE %s OWNER TO %s', t.called, coalesce((:kept_for), pg_catalog.quote_ident(session_user))), 2
 FROM things AS t
-WHERE t.relowner OPERATOR(pg_catalog.<>) ALL (ARRAY(SELECT o.oid FROM ours AS o))
+WHERE t.relkind OPERATOR(pg_catalog.<>) 'i'::pg_catalog."char"
+    AND t.relowner OPERATOR(pg_catalog.<>) ALL (ARRAY(SELECT o.oid FROM ours AS o))
 UNION ALL
 SELECT pg_catalog.format('%s is no ordinary table', t.called), NULL, 2 FROM things AS t
 WHERE (t.relname OPERATOR(pg_catalog.=) ANY ('{journal,progress,backup,saved}'::pg_catalog.name[])
@@ -744,7 +761,7 @@ RESET SESSION AUTHORIZATION;
 :cleared
 RESET ALL;
 :timeless:remembered
-SET ROLE NONE;
+SET ROLE :ourselves;
 SET search_path TO pg_catalog, pg_temp
 
 -- name: begin
@@ -923,7 +940,7 @@ FROM pg_catalog.pg_roles AS r,
           ORDER BY d.oid) AS names) AS reached
 WHERE r.rolname OPERATOR(pg_catalog.=) session_user
 
--- name: become
+-- name: set_role
 -- As migrations do: the only proof on every release, for a membership may be WITH SET FALSE.
 SET LOCAL ROLE :role
 

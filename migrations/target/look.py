@@ -1,4 +1,4 @@
-"""Looks: questions in one explicit transaction that can write nothing.
+"""Looks: questions in one explicit transaction that can write nothing; and as whom we ask them.
 
 `default_transaction_read_only` is a default, which code of a tenant could set back before it
 writes. A transaction that has begun READ ONLY and has answered its first question stays so.
@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from migrations.sql.literals import Expression
 from migrations.target.journal import statement
+from migrations.target.ourselves import OwnSession, ourselves
 from migrations.target.session import Connection, timeless
 
 
@@ -19,7 +21,10 @@ async def looking(connection: Connection, *, as_the_script: bool = False) -> Asy
 
     Nothing is left of it in the session, settings included. Raises what the server raises.
     """
-    look = statement("look_as_the_script" if as_the_script else "look")
+    if as_the_script:
+        look = statement("look_as_the_script", as_whom=Expression(before_the_script(connection)))
+    else:
+        look = statement("look", ourselves=ourselves(connection))
     await connection.execute(timeless(connection) + look)
     try:
         yield
@@ -30,4 +35,50 @@ async def looking(connection: Connection, *, as_the_script: bool = False) -> Asy
 
 async def go_on_as_ourselves(connection: Connection) -> None:
     """Give the rest of a look that began as a script our own role and search_path."""
-    await connection.execute(statement("go_on_as_ourselves"))
+    await connection.execute(statement("go_on_as_ourselves", ourselves=ourselves(connection)))
+
+
+def our_path(connection: Connection) -> str:
+    """What stands in front of the first question of a session."""
+    return statement("our_path", ourselves=ourselves(connection))
+
+
+def as_ourselves(connection: Connection) -> str:
+    """What stands between statements of a script and what we write in the same transaction."""
+    return statement("as_ourselves", ourselves=ourselves(connection))
+
+
+def before_the_script(connection: Connection) -> str:
+    """What gives up a script's role: back to what the database and the login's role say."""
+    role = ourselves(connection)
+    return "RESET ROLE" if role == "NONE" else f"SET LOCAL ROLE {role}"
+
+
+async def become_owner(connection: Connection) -> bool:
+    """Go on as whom our schema belongs to, where the login is in it and may do nothing by itself.
+
+    Whether that is somebody else than before; it takes effect with the next statement of ours that
+    says as whom it runs.
+    """
+    found = await connection.fetchval(statement("own_role", become=Expression(statement("become"))))
+    if not isinstance(connection, OwnSession) or found == connection.own_role:
+        return False
+    connection.own_role = found
+    return found is not None
+
+
+def owner_to_be(connection: Connection, answer: str | None) -> str | None:
+    """Whose the journal will be, quoted, in an answer to `journal_owner`; the login's for `None`.
+
+    The session goes on as him if the login may do nothing there by itself.
+    """
+    how, _, owner = (answer or "").partition(" ")
+    if how == "becomes" and isinstance(connection, OwnSession):
+        connection.own_role = owner
+    return owner or None
+
+
+async def our_path_as_owner(connection: Connection) -> str:
+    """As `our_path`, where what follows may read the journal and nobody counts round trips."""
+    await become_owner(connection)
+    return our_path(connection)

@@ -26,6 +26,7 @@ from migrations.printable import why_unreadable
 from migrations.sql.literals import quote_ident
 from migrations.target.login import logging_in
 from migrations.target.no_session import no_session
+from migrations.target.ourselves import OwnSession
 from migrations.target.password_file import ambient_password
 from migrations.target.scram import LoginRefused
 
@@ -232,6 +233,7 @@ async def open_session(
                 timeout=CONNECT_TIMEOUT_S,
                 statement_cache_size=0,
                 server_settings=server_settings,
+                connection_class=OwnSession,
             )
     except (*DRIVER_ERRORS, ValueError, LoginRefused) as error:
         if "unsupported startup parameter" in str(error):

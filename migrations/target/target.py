@@ -50,6 +50,7 @@ from migrations.target.entries import (
 from migrations.target.fresh_session import SessionUse
 from migrations.target.journal import Record, entry_statement, entry_values, statement
 from migrations.target.lock import LockKey, still_held
+from migrations.target.look import as_ourselves, our_path
 from migrations.target.lookout import Lookout
 from migrations.target.refusals import (
     guards_reset,
@@ -163,7 +164,7 @@ class Target:
 
     def settling(self) -> str:
         """What stands between the statements of a migration and the row that says they are done."""
-        return ";\n".join((statement("settle"), statement("as_ourselves"), self.untouched()))
+        return ";\n".join((statement("settle"), as_ourselves(self.connection), self.untouched()))
 
     def untouched(self) -> str:
         """The statement that fails if those before it in the transaction touched the journal."""
@@ -238,13 +239,12 @@ class Target:
     async def clear(self) -> None:
         """Make a session that was used like a new one, for looks. Raises SessionWorn."""
         if self.use.begun:
-            parts = self.use.for_script(self.identity.database_oid)
-            await self.use.open(statement("clear", **parts))
+            await self.use.open(self.use.clearing(self.identity.database_oid))
 
     async def rollback(self) -> None:
         """Leave the transaction, if there is one, and the script's role and search_path."""
         if self.connection.is_in_transaction():
-            await self.connection.execute(f"ROLLBACK;\n{statement('our_path')}")
+            await self.connection.execute(f"ROLLBACK;\n{our_path(self.connection)}")
 
     async def read_journal(self) -> Record | None:
         """What the journal says now; `None` where there is none yet."""
@@ -346,7 +346,7 @@ class Target:
         )
         parts = [begin]
         if ours or self._meeting is not None:
-            parts.append(statement("as_ourselves"))
+            parts.append(as_ourselves(self.connection))
         if self._meeting is not None:
             columns = self._meeting.columns
             first = self._guarded(columns) if alone else entry_statement(columns)

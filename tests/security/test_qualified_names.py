@@ -20,6 +20,7 @@ FILES = (
 )
 PIECES = {
     "guarded_head": "SELECT {}",
+    "become": "SELECT {}",
     "progress_changed": None,
     "common": "{} SELECT NULL",
     "odd": "WITH one AS (SELECT NULL) {} SELECT NULL",
@@ -47,6 +48,9 @@ EXPRESSIONS |= {
     "options": "'{}'::pg_catalog.text[]",
     "acl": "'{}'::pg_catalog.aclitem[]",
     "brought_along": "''",
+    "ourselves": "NONE",
+    "as_whom": "RESET ROLE",
+    "become": "'MEMBER'",
 }
 ALLOWED_RELATIONS = {
     "behind",

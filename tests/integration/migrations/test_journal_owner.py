@@ -13,6 +13,7 @@ from migrations.model.attempt import Mode, Verdict
 from migrations.model.migration import Migration
 from migrations.model.work import Outcome
 from migrations.runner import run
+from migrations.standalone_removal import kept_in, remove_journal
 from migrations.target.session import ConnectionSettings, Password
 from tests.integration.migrations.test_own_tables import MAKE, moved
 from tests.integration.migrations.world import IMPATIENT, World, migration, users
@@ -31,15 +32,20 @@ TABLES = ("journal", "progress", "backup", "saved")
 SECOND = migration("002", "CREATE TABLE b (id int)")
 
 
-@pytest.fixture
-async def logins(world: World) -> AsyncIterator[tuple[World, str, str, str]]:
-    """Two logins and a group, all without any right."""
+@pytest.fixture(params=["INHERIT"])
+async def logins(
+    world: World, request: pytest.FixtureRequest
+) -> AsyncIterator[tuple[World, str, str, str]]:
+    """Two logins and a group, all without any right.
+
+    Asked for with NOINHERIT, logins that have no right of a role before SET ROLE.
+    """
     name = world.settings.database
     names = (f"{name}_one", f"{name}_two", f"{name}_group")
     await world.execute_as_superuser(
         "".join(
             f'CREATE ROLE "{one}" {"NOLOGIN" if one.endswith("group") else "LOGIN"} '
-            "INHERIT PASSWORD 'p';"
+            f"{request.param} PASSWORD 'p';"
             for one in names
         )
     )
@@ -71,6 +77,10 @@ async def rotate(world: World, one: ConnectionSettings, two: ConnectionSettings)
     assert found.failure is None
 
 
+either = pytest.mark.parametrize("logins", ["INHERIT", "NOINHERIT"], indirect=True)
+
+
+@either
 async def test_with_a_registered_role_the_journal_is_its_own_and_logins_rotate(
     logins: tuple[World, str, str, str],
 ) -> None:
@@ -82,6 +92,7 @@ async def test_with_a_registered_role_the_journal_is_its_own_and_logins_rotate(
     assert await world.fetch(OWNERS) == [(role,)]
 
 
+@either
 async def test_a_role_that_the_logins_are_set_to_is_as_good_as_a_registered_one(
     logins: tuple[World, str, str, str],
 ) -> None:
@@ -111,6 +122,7 @@ async def test_a_group_of_migrators_that_may_create_here_owns_the_journal(
     assert owners == [(group,)]
 
 
+@either
 async def test_a_schema_that_was_made_for_a_group_has_its_journal_made_as_that_group(
     logins: tuple[World, str, str, str],
 ) -> None:
@@ -136,6 +148,7 @@ async def test_a_login_that_can_do_more_than_its_role_keeps_its_journal_to_itsel
     assert await world.fetch(OWNERS) == [(one,)]
 
 
+@either
 @pytest.mark.parametrize("more", ["member", "CREATEROLE", "BYPASSRLS", "not registered"])
 async def test_a_journal_of_the_tenants_is_refused_where_the_login_can_do_more_or_names_no_role(
     logins: tuple[World, str, str, str], more: str
@@ -229,7 +242,7 @@ async def made_by_one_alone(logins: tuple[World, str, str, str]) -> None:
     assert await world.fetch(OWNERS) == [(one,)]
     await world.execute_as_superuser(
         f'GRANT "{group}" TO "{one}", "{two}"; GRANT CREATE ON DATABASE "{database}" TO "{group}";'
-        f'GRANT ALL ON SCHEMA public TO "{group}"'
+        f'GRANT ALL ON SCHEMA public TO "{group}", "{two}"'
     )
 
 
@@ -270,6 +283,7 @@ async def test_who_may_act_for_the_login_does_not_take_the_journal_from_it(
     assert await world.fetch(OWNERS) == [(one,)]
 
 
+@either
 async def test_the_journal_of_a_login_that_the_next_is_not_in_is_refused_with_what_gives_it_away(
     logins: tuple[World, str, str, str],
 ) -> None:
@@ -325,3 +339,30 @@ async def test_a_superuser_takes_the_journal_from_nobody(
     done = await up(world, superuser, users(), SECOND)
     assert done.verdict is Verdict.DONE, done.failure
     assert await world.fetch(OWNERS) == [(one,)]
+
+
+@either
+async def test_every_command_of_one_database_goes_on_with_the_next_login(
+    logins: tuple[World, str, str, str],
+) -> None:
+    world, one, two, _ = logins
+    await world.execute_as_superuser(f'GRANT "{world.owner}" TO "{one}", "{two}"')
+    first, second = (as_login(world, name, world.owner) for name in (one, two))
+    held = migration("003", "CREATE TABLE c (id int)", verify="SELECT count(*) = 0 FROM c")
+    every = [users(), SECOND, held]
+    done = await standalone.up(first, every[:1], IMPATIENT, world.hearing)
+    assert done.verdict is Verdict.DONE, done.failure
+    done = await standalone.up(second, every, IMPATIENT, world.hearing)
+    assert done.verdict is Verdict.DONE, done.failure
+    (verified,) = await standalone.verify(second, every)
+    assert verified.failure is None
+    assert (await glance(second)).failure is None
+    for look in (inspect, glance):
+        assert {entry.migration for entry in (await look(second)).entries} >= {"001", "003"}
+    taken_back = await standalone.down(second, every, IMPATIENT, world.hearing)
+    assert taken_back.verdict is Verdict.DONE, taken_back.failure
+    kept = await kept_in(second)
+    assert kept is not None
+    assert kept.targets == 1
+    await remove_journal(second, IMPATIENT, world.hearing)
+    assert await kept_in(first) is None

@@ -28,6 +28,10 @@ MARKED = {
     "dbmate": ("1_a.sql", "-- migrate:up transaction:false\n"),
     "golang-migrate": ("1_a.autocommit.up.sql", ""),
     "plain": ("1_a.up.sql", "-- no-transaction\n"),
+    "plain, as postgres-migrations": (
+        "1_a.sql",
+        "-- why\n-- postgres-migrations disable-transaction\n",
+    ),
 }
 ALONE = "SELECT 1;\nREINDEX TABLE ev;\nREINDEX INDEX ev_i;\nCALL fill();\nCALL one();\n"
 
@@ -43,7 +47,8 @@ async def test_what_only_the_server_knows_to_need_no_transaction_runs(
     prepared: World, tmp_path: Path, format: str
 ) -> None:
     name, head = MARKED[format]
-    (one,) = load_folder(written(tmp_path, {name: head + ALONE}), format).migrations
+    named = format.partition(",")[0]
+    (one,) = load_folder(written(tmp_path, {name: head + ALONE}), named).migrations
     outcome = await prepared.up(one)
     assert outcome.verdict is Verdict.DONE, outcome.failure
     assert await prepared.value("SELECT array_agg(i) FROM n") == [1, 2, 3, 7]
@@ -63,6 +68,26 @@ async def test_in_a_transaction_it_is_refused_with_the_way(
     assert (outcome.failure.sqlstate, outcome.failure.line) == (state, 3)
     assert "write notransaction on the section" in outcome.failure.message
     assert await prepared.value("SELECT count(*) FROM n") == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "way"),
+    [
+        ("1_a.sql", "-- +goose Up\nCALL fill();\n", "-- +goose NO TRANSACTION"),
+        ("1_a.sql", "-- migrate:up\nCALL fill();\n", "transaction:false"),
+        ("1_a.sql", "CALL fill();\n", "-- no-transaction"),
+        ("1_a.up.sql", "CALL fill();\n", "-- no-transaction"),
+        ("V1__a.sql", "CALL fill();\n", "executeInTransaction=false"),
+        ("1_a.sql", "-- Up Migration\nCALL fill();\n", "a file of ours beside these"),
+    ],
+)
+async def test_the_way_is_said_in_the_words_of_the_format(
+    prepared: World, tmp_path: Path, name: str, text: str, way: str
+) -> None:
+    folder = written(tmp_path, {name: text})
+    failure = (await prepared.up(*load_folder(folder).migrations)).failure
+    assert failure is not None
+    assert way in failure.message
 
 
 async def test_a_procedure_that_broke_off_is_called_again_by_itself(

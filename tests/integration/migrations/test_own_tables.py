@@ -215,3 +215,17 @@ async def test_where_nothing_publishes_it_a_backup_outlives_a_crash(world: World
     await world.up(moved())
     kept = "SELECT relpersistence FROM pg_class WHERE relname = 'backup_010'"
     assert await world.value(kept) == b"p"
+
+
+async def test_a_key_that_is_saved_among_other_columns_comes_back_with_them(world: World) -> None:
+    await world.execute(MAKE)
+    text = (
+        "-- +migrate Data table=people key=id batch=10 backup=id,name\n"
+        "UPDATE people SET name = 'nobody' FROM batch WHERE people.id = batch.id;\n"
+    )
+    one = load_files("sql-migrate", [SourceFile("010_data.sql", text.encode())])
+    outcome = await world.up(one)
+    assert outcome.verdict is Verdict.DONE, outcome.failure
+    back = await world.rollback(one)
+    assert back.verdict is Verdict.DONE, back.failure
+    assert await world.value("SELECT count(*) FROM people WHERE name LIKE 'name %'") == 30

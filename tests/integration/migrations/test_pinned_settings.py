@@ -7,7 +7,8 @@ import pytest
 from migrations.formats import Reading
 from migrations.formats.bundle import load_files
 from migrations.model.attempt import FailureClass, Verdict
-from migrations.model.migration import Migration, SourceFile
+from migrations.model.migration import Language, Migration, SourceFile
+from migrations.verify_applied import verify
 from tests.integration.migrations.world import World, migration, smuggled
 
 MEANING = {
@@ -211,3 +212,44 @@ async def test_what_a_policy_would_filter_is_refused_and_says_what_to_grant(
     assert outcome.failure.sqlstate == "42501"
     assert "BYPASSRLS" in outcome.failure.message
     assert "invoices" in outcome.failure.message
+
+
+RESTORED = """\
+-- +migrate Data table=invoices key=id batch=10 backup=is_paid
+UPDATE invoices SET is_paid = (batch.paid = 'yes') FROM batch WHERE invoices.id = batch.id;
+"""
+
+
+async def test_a_policy_that_came_since_stops_the_way_back_and_later_checks(world: World) -> None:
+    unpoliced = POLICED.partition("ALTER")[0]
+    await world.execute(unpoliced)
+    one = data(RESTORED, "8")
+    held = migration("9", "SELECT 1", None, "SELECT count(*) = 30 FROM invoices")
+    assert (await world.up(one, held)).verdict is Verdict.DONE
+    await world.execute(POLICED.removeprefix(unpoliced))
+    (checked,) = await verify(world.settings, [held])
+    back = await world.rollback(one)
+    for failure in (checked.failure, back.failure):
+        assert failure is not None
+        assert failure.sqlstate == "42501"
+        assert "BYPASSRLS" in failure.message
+    await world.execute("ALTER TABLE invoices NO FORCE ROW LEVEL SECURITY")
+    assert (await verify(world.settings, [held]))[0].failure is None
+    again = await world.rollback(one)
+    assert again.verdict is Verdict.DONE, again.failure
+    assert await world.value("SELECT count(*) FROM invoices WHERE is_paid IS NULL") == 30
+
+
+@pytest.mark.usefixtures("psql")
+async def test_a_verify_script_that_psql_runs_is_not_filtered_either(world: World) -> None:
+    await world.execute(POLICED)
+    files = {
+        "deploy/a.sql": "CREATE TABLE t (id int);\n",
+        "verify/a.sql": "\\set n 0\nSELECT 1 / (count(*) = :n)::int FROM invoices;\n",
+    }
+    sources = [SourceFile(name, text.encode()) for name, text in files.items()]
+    one = load_files("sqitch", sources, version="a", reading=Reading(programs=True))
+    outcome = await world.up(one, programs=frozenset({Language.PSQL}))
+    assert outcome.failure is not None
+    assert outcome.failure.sqlstate == "42501"
+    assert "BYPASSRLS" in outcome.failure.message

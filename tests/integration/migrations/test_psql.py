@@ -243,3 +243,42 @@ async def test_a_missing_psql_is_named(world: World, monkeypatch: pytest.MonkeyP
     outcome = await world.up(script(COPY), programs=ALLOWED)
     assert outcome.failure is not None
     assert "psql is not installed" in outcome.failure.message
+
+
+COMPOSED = """\
+CREATE TABLE cards (n text);
+INSERT INTO cards VALUES ('4111');
+\\set a 1
+DO $$ BEGIN RAISE EXCEPTION 'card % is wrong', (SELECT n FROM cards); END $$;
+"""
+DEPENDED_UPON = """\
+CREATE TABLE orders (total int);
+CREATE VIEW report_7 AS SELECT total FROM orders;
+\\set a 1
+ALTER TABLE orders DROP COLUMN total;
+"""
+
+
+@pytest.mark.parametrize("commits", [False, True])
+async def test_what_a_script_composed_of_values_is_masked_and_names_in_the_way_are_said(
+    world: World, *, commits: bool
+) -> None:
+    end = "COMMIT;\n" if commits else ""
+    composed = await world.up(script(COMPOSED + end), programs=ALLOWED)
+    assert composed.failure is not None
+    assert "4111" not in composed.failure.message
+    assert "its code raised an error" in composed.failure.message
+    await world.execute("DROP TABLE IF EXISTS cards; DROP SCHEMA migration_ledger CASCADE")
+    named = await world.up(script(DEPENDED_UPON + end), programs=ALLOWED)
+    assert named.failure is not None
+    assert "view report_7 depends on column total of table orders" in named.failure.message
+
+
+async def test_a_value_that_a_constraint_refuses_is_masked_in_what_psql_says(world: World) -> None:
+    text = "CREATE TABLE t (id int PRIMARY KEY, n text UNIQUE);\n\\set a 1\n"
+    text += "INSERT INTO t VALUES (1, 'secret'), (2, 'secret');\n"
+    outcome = await world.up(script(text), programs=ALLOWED)
+    assert outcome.failure is not None
+    assert "secret" not in outcome.failure.message
+    assert "t_n_key" in outcome.failure.message
+    assert (outcome.failure.sqlstate, outcome.failure.line) == ("23505", 3)

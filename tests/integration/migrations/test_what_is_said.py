@@ -102,3 +102,40 @@ async def test_an_error_that_the_author_wrote_is_said_in_his_words(furnished: Wo
 async def test_where_a_function_failed_is_said(furnished: World) -> None:
     message, _ = await said(furnished, "UPDATE people SET card = card")
     assert message.endswith("(in checked(), line 3)")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "card::regclass",
+        "('a.' || card)::regclass",
+        "('a.b.' || card)::regclass",
+        "nextval('a' || card)",
+        "card::regtype",
+        "('x' || card)::regrole",
+        "('x' || card)::regproc",
+        "current_setting('a' || card)",
+    ],
+)
+async def test_a_value_that_is_looked_up_as_a_name_is_masked(furnished: World, name: str) -> None:
+    for number, sql in enumerate(
+        (f"SELECT {name} FROM people", f"CREATE TABLE z AS SELECT {name} AS x FROM people")
+    ):
+        failure = (await furnished.up(migration(f"01{number}", sql))).failure
+        assert failure is not None
+        assert SECRET not in repr(failure)
+
+
+@pytest.mark.parametrize("name", ["'nosuch'::regclass", "nextval('nosuch')", "'nosuch'::regtype"])
+async def test_a_name_that_the_author_wrote_is_said(furnished: World, name: str) -> None:
+    message, _ = await said(furnished, f"SELECT {name}")
+    assert '"nosuch" does not exist' in message
+
+
+async def test_what_stops_a_migration_before_anything_of_it_runs_has_file_and_line(
+    world: World,
+) -> None:
+    assert (await world.up(migration("001", "SELECT 1"))).failure is None
+    changed = (await world.up(migration("001", "\nSELECT 2"))).failure
+    assert changed is not None
+    assert (changed.file, changed.line) == ("001_m.sql", 3)

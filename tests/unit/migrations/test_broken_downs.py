@@ -18,13 +18,17 @@ from migrations.errors import EncodingError, MarkerError, SqlSyntaxError, Variab
 from migrations.formats import Reading
 from migrations.formats.bundle import load_files, load_folder
 from migrations.formats.checksum import checksum
-from migrations.model.migration import Migration
+from migrations.model.migration import Migration, SourceFile
 from tests.support.format_samples import TERN
 from tests.support.orders import apply_command
 from tests.unit.agents.test_content import messages
 
 UP = "CREATE TABLE t (id int);\n"
 BROKEN = "SELECT 1;\nDROP TABEL t;\n"
+MODULE = "async def up(conn):\n    await conn.execute('CREATE TABLE t (id int)')\n"
+DATA_MODULE = (
+    "# +migrate Data table=t key=id columns=a backup=a\nasync def transform(rows, conn): ...\n"
+)
 FOLDERS = {
     "goose": {"1_a.sql": f"-- +goose Up\n{UP}-- +goose Down\n{BROKEN}"},
     "dbmate": {"1_a.sql": f"-- migrate:up\n{UP}-- migrate:down\n{BROKEN}"},
@@ -322,8 +326,6 @@ def test_a_wrong_marker_in_a_down_stops_nothing_but_the_way_back(
         ("sql-migrate", f"{M}Up"),
         ("sql-migrate", f"{M}validat"),
         ("sql-migrate", f"DROP TABLE t; {M}Verify"),
-        ("sql-migrate", f"{M}Down"),
-        ("goose", f"{G}Down"),
         ("goose", f"{G}Upp"),
         ("goose", f"{G}Up"),
         ("dbmate", f"{D}upp"),
@@ -339,3 +341,86 @@ def test_a_line_that_may_begin_another_section_is_wrong_wherever_it_stands(
     }
     with pytest.raises(MarkerError):
         loaded(tmp_path, files)
+
+
+HEADINGS = {
+    "sql-migrate": [
+        f"{M}Down notransactoin",
+        f"{M}Down lock_timeout=soon",
+        f"{M}Down restore",
+        f"{M}Down\nDROP TABLE t;\n{M}Down",
+    ],
+    "goose": [f"{G}Down NO TRANSACTION", f"{G}Down\n{G}Down"],
+    "dbmate": [f"{D}down\nDROP TABLE t;\n{D}up\n{D}down\n{D}down"],
+    "node-pg-migrate": ["-- Down Migration\nDROP TABLE t;\n-- Down Migration"],
+    "tern": [f"{TERN}\nDROP TABLE t;\n{TERN}"],
+    "play": ["# --- !Downs\nDROP TABLE t;\n# --- !Downs"],
+}
+WRONG_HEADINGS = [(format, heading) for format, all_of in HEADINGS.items() for heading in all_of]
+
+
+@pytest.mark.parametrize(("format", "heading"), WRONG_HEADINGS)
+def test_a_wrong_heading_of_a_down_stops_nothing_but_the_way_back(
+    tmp_path: Path, format: str, heading: str
+) -> None:
+    (file,) = FOLDERS[format]
+    up, _, _ = FOLDERS[format][file].partition(UP)
+    whole = loaded(tmp_path, {file: f"{up}{UP}"}).up
+    migration = loaded(tmp_path, {file: f"{up}{UP}{heading}\nDROP TABLE t;\n"})
+    assert migration.up.statements == whole.statements
+    assert migration.up.checksum == whole.checksum
+    assert migration.down is not None
+    line = f"{up}{UP}{heading}".count("\n") + 1
+    assert migration.down.broken.startswith(f"{file}:{line}: ")
+    (note,) = [one for one in migration.notes if "the down cannot run: " in one]
+    assert note.startswith(f"{file}:{line}: ")
+    assert load_files(format, migration.files, version=migration.version) == migration
+
+
+def test_a_file_that_is_all_a_way_back_is_an_error_as_ever(tmp_path: Path) -> None:
+    for format, text in {
+        "node-pg-migrate": "-- Down Migration\nDROP TABLE t;\n",
+        "goose": f"{G}Down\nDROP TABLE t;\n",
+        "sql-migrate": f"{M}Down\nDROP TABLE t;\n",
+        "dbmate": f"{D}down\nDROP TABLE t;\n",
+        "play": "# --- !Downs\nDROP TABLE t;\n",
+    }.items():
+        with pytest.raises(MarkerError):
+            load_files(format, [SourceFile("1_a.sql", text.encode())])
+
+
+DOWNS_OF_MODULES = [
+    (MODULE, "def down(conn): ...\n", 3, "down is not async"),
+    (MODULE, "async def down(): ...\n", 3, "other parameters"),
+    (MODULE, "async def down(conn, *, force): ...\n", 3, "other parameters"),
+    (MODULE, "async def down(conn):\n    yield 1\n", 3, "yields"),
+    (MODULE, "@cache\nasync def down(conn): ...\n", 4, "is decorated"),
+    (MODULE, "down = None\n", 3, "down is no function at the top level"),
+    (MODULE, "down = lambda conn: None\n", 3, "down is no function at the top level"),
+    (MODULE, "from helpers import down\n", 3, "down is no function at the top level"),
+    (MODULE, "class down: ...\n", 3, "down is no function at the top level"),
+    (MODULE, "if True:\n    async def down(conn): ...\n", 3, "at the top level"),
+    (MODULE, "async def down(conn): ...\n" * 2, 4, "a second down"),
+    (MODULE, "# +migrate Down soon\nasync def down(conn): ...\n", 3, "unknown option soon"),
+    (MODULE, "# +migrate Dwon\nasync def down(conn): ...\n", 3, "unknown marker"),
+    (MODULE, "# +migrate Down\n# +migrate Down\n", 4, "a second marker for Down"),
+    (DATA_MODULE, "# +migrate Down restore conflict=win\n", 3, "conflict=refuse"),
+    (DATA_MODULE, "# +migrate Down restore\nasync def down(conn): ...\n", 3, "does not fit"),
+    (DATA_MODULE, "# +migrate Down restore\ndef restored(rows, conn): ...\n", 4, "not async"),
+    (DATA_MODULE, "def down(conn): ...\n", 3, "down is not async"),
+]
+
+
+@pytest.mark.parametrize(("up", "down", "line", "problem"), DOWNS_OF_MODULES)
+def test_a_wrong_way_back_of_a_module_stops_nothing_else(
+    tmp_path: Path, up: str, down: str, line: int, problem: str
+) -> None:
+    migration = loaded(tmp_path, {"1_a.py": up + down})
+    assert migration.up.program is not None
+    assert migration.down is not None
+    assert migration.down.broken.startswith(f"1_a.py:{line}: ")
+    assert problem in migration.down.broken
+    (note,) = [one for one in migration.notes if "the down cannot run: " in one]
+    assert note.startswith(f"1_a.py:{line}: ")
+    assert not migration_ref(migration).reversible
+    assert load_files("python", migration.files, version=migration.version) == migration

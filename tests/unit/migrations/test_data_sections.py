@@ -86,11 +86,6 @@ def test_what_is_done_is_in_the_checksum_and_how_fast_is_not() -> None:
         (f"{HEAD}\n{MOVE}\nCOMMIT;", 3, "COMMIT is transaction control"),
         (f"{HEAD}\n{MOVE}\n-- +migrate Up\nSELECT 1;", 3, "Up and Data in one file"),
         ("-- +migrate Up\nSELECT 1;\n-- +migrate Gate\nSELECT 1;", 3, "Gate without Data"),
-        ("-- +migrate Up\nSELECT 1;\n-- +migrate Down restore\n", 3, "unknown option restore"),
-        (f"{HEAD}\n{MOVE}\n-- +migrate Down restore\n", 3, "restore without a backup"),
-        (f"{HEAD} backup=a\n{MOVE}\n-- +migrate Down conflict=keep\n", 3, "without restore"),
-        (f"{HEAD} backup=a\n{MOVE}\n-- +migrate Down restore conflict=win\n", 3, "conflict=refuse"),
-        (f"{HEAD} backup=a\n{MOVE}\n-- +migrate Down restore table=x\n", 3, "the backup knows"),
         (f"{HEAD}\n{MOVE}\n-- +migrate Validate\n", 3, "Validate holds no statement"),
         (f"{HEAD}\n{MOVE}\n-- +migrate Gate\nDO $$BEGIN END$$;", 4, "Gate takes only SELECT"),
         (f"{HEAD}\n{MOVE}\n-- +migrate Gate\nDELETE FROM a;", 4, "Verify takes only SELECT"),
@@ -103,6 +98,23 @@ def test_a_section_that_cannot_run_is_refused_with_line_and_remedy(
         sql(text)
     assert (raised.value.file, raised.value.line) == ("1_move.sql", line)
     assert says in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("-- +migrate Up\nSELECT 1;\n-- +migrate Down restore\n", 3, "unknown option restore"),
+        (f"{HEAD}\n{MOVE}\n-- +migrate Down restore\n", 3, "restore without a backup"),
+        (f"{HEAD} backup=a\n{MOVE}\n-- +migrate Down conflict=keep\n", 3, "without restore"),
+        (f"{HEAD} backup=a\n{MOVE}\n-- +migrate Down restore conflict=win\n", 3, "conflict=refuse"),
+        (f"{HEAD} backup=a\n{MOVE}\n-- +migrate Down restore table=x\n", 3, "the backup knows"),
+    ],
+)
+def test_a_way_back_that_cannot_run_stops_nothing_else(text: str, line: int, says: str) -> None:
+    down = sql(text).down
+    assert down is not None
+    assert down.broken.startswith(f"1_move.sql:{line}: ")
+    assert says in down.broken
 
 
 MARKER = "# +migrate Data table=users key=id columns=a\n"
@@ -128,7 +140,6 @@ def test_a_module_with_a_transformation_is_a_data_migration() -> None:
         (MARKER + "async def transform(rows): ...\n", 2, "other parameters"),
         (f"{MARKER}{FUNCTION}async def up(conn): ...\n", 3, "up and transform in one module"),
         (f"{MARKER}{FUNCTION}VALIDATE = 7\n", 3, "VALIDATE is not a plain text"),
-        (f"{MARKER}{FUNCTION}# +migrate Down restore\n", 3, "restore without a backup"),
         (f"# +migrate Data table=users\n{FUNCTION}", 1, "Data without key="),
     ],
 )

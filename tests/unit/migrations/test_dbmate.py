@@ -76,12 +76,6 @@ WRONG = (
     (UP + "  -- migrate:down\nSELECT 2;", 3, "unknown marker", "start of the line"),
     (UP + "-- migrate: down\nSELECT 2;", 3, "unknown marker", "`-- migrate:down`"),
     (UP + "-- migrate:dwon\nSELECT 2;", 3, "unknown marker", "`-- migrate:down`"),
-    (
-        UP + "-- migrate:down\n" + UP + "-- migrate:down\n-- migrate:down\n",
-        7,
-        "a second migrate:down",
-        "migrate:up before each",
-    ),
 )
 
 

@@ -169,6 +169,11 @@ MARKERS = (
     "-- Roll back",
     "-- Start of the down section",
     "-- reverse",
+    "-- Downgrade",
+    "-- Backwards:",
+    "-- To roll back:",
+    "-- 1 down",
+    "-- to rollback this migration run:",
 )
 
 
@@ -336,3 +341,19 @@ def test_a_checkpoint_stands_for_what_comes_before_it() -> None:
     others = [SourceFile("1_a.sql", SQL), SourceFile("2_b.sql", SQL), SourceFile("4_d.sql", SQL)]
     loaded = Plain().load([*others, checkpoint], AS_IT_IS)
     assert [one.replaces for one in loaded] == [None, None, ("1", "2"), None]
+
+
+def test_prismas_folders_run_in_the_order_of_their_names_with_and_without_a_time() -> None:
+    names = ("20250624102730_b", "20250625_c", "20250625093000_a", "20250626000000_d")
+    loaded = load(*(f"{name}/migration.sql" for name in names))
+    assert [one.version for one in loaded] == [
+        "20250624102730",
+        "20250625093000",
+        "20250625",
+        "20250626000000",
+    ]
+
+
+def test_numbers_in_the_place_of_dates_run_in_the_order_of_numbers() -> None:
+    loaded = load("10_b/migration.sql", "2_a/migration.sql")
+    assert [one.version for one in loaded] == ["2", "10"]

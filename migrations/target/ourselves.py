@@ -1,0 +1,32 @@
+"""As whom we ask and write in a session: the login itself, or a role that it must become for it.
+
+A login that is a member of the journal's owner and does not inherit its rights (NOINHERIT, or a
+membership WITH INHERIT FALSE) can do nothing in our schema before SET ROLE. It becomes that role in
+every statement of ours, so that its journal is the group's like that of any other login. Who we are
+is known to the session, and learned where the server refuses, so that nobody else pays for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from migrations.sql.literals import Expression
+
+if TYPE_CHECKING:
+    _Session = asyncpg.Connection[asyncpg.Record]
+else:
+    _Session = asyncpg.Connection
+
+
+class OwnSession(_Session):
+    """A session of ours; `own_role` is the role, quoted, that its login must become."""
+
+    own_role: str | None = None
+
+
+def ourselves(connection: _Session) -> Expression:
+    """What stands behind SET ROLE in statements of ours."""
+    role = connection.own_role if isinstance(connection, OwnSession) else None
+    return Expression(role or "NONE")
