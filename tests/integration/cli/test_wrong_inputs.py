@@ -133,6 +133,55 @@ RECORD: list[Row] = [
     ("db up", USAGE, "", ""),
     ("db status --database nonsense", USAGE, "address", "postgresql://"),
 ]
+TYPED: list[Row] = [
+    ("plan --down 1 --to 1", USAGE, "--down and --to exclude one another", "say one of them"),
+    ("plan --down 1 --phase expand", USAGE, "--down and --phase exclude", "say one of them"),
+    ("plan --all --sql", USAGE, "--all and --sql exclude", "say one of them"),
+    ("plan --bundle a --folder migrations", USAGE, "--bundle and --folder", "say one of them"),
+    ("up --bundle a --var x=1", USAGE, "--bundle and --var", "say one of them"),
+    ("up --bundle ''", USAGE, "'--bundle': it is empty", "leave it out"),
+    ("up --reason ' '", USAGE, "'--reason': it is empty", "leave it out"),
+    ("up --ticket ''", USAGE, "'--ticket': it is empty", "leave it out"),
+    ("up -s ''", USAGE, "the selection is empty", "for the whole fleet"),
+    ("up -s id=t0 -s id=t1", USAGE, "--select is there twice", "with commas"),
+    ("up --wait --no-wait", USAGE, "--wait and --no-wait exclude", "say one of them"),
+    ("up --no-wait --timeout 5", USAGE, "--no-wait and --timeout", "say one of them"),
+    ("up --in-flight 99999999999999999999", USAGE, "--in-flight", "at most 2,147,483,647"),
+    ("up --deadline 1e300", USAGE, "--deadline", "at most 31,622,400 (366 days)"),
+    ("up --timeout nan", USAGE, "--timeout", "'nan' is no number"),
+    ("down 99999999999999999999", USAGE, "is too large", "at most 2,147,483,647"),
+    ("down --allow-out-of-order", USAGE, "--allow-out-of-order is for going up", "leave it out"),
+    ("status --limit 99999999999999999999", USAGE, "--limit", "at most 2,147,483,647"),
+    ("status --all --behind", USAGE, "--all and --behind", "say one of them"),
+    ("status --every 2", USAGE, "--every does nothing without --watch", "say both"),
+    ("fleet list --limit -5", USAGE, "--limit", "1 or more"),
+    ("fleet show ''", USAGE, "DATABASE': it is empty", "say what is meant"),
+    ("fleet check --timeout -1", USAGE, "--timeout", "0 or more"),
+    ("rollout retry ''", USAGE, "ROLLOUT': it is empty", "leave it out"),
+    ("events --after 99999999999999999999", USAGE, "--after", "9,223,372,036,854,775,807"),
+    ("events --after 9 --before 5", USAGE, "no position is behind 9 and before 5", "--after"),
+    ("events --follow --until 1h", USAGE, "--follow and --until", "say one of them"),
+    ("history --since 1h --until 2h", USAGE, "'1h' is not before --until '2h'", "--since"),
+    ("history --since 9999-01-01", USAGE, "is still to come", "has passed"),
+    ("history --until 9999-01-01", USAGE, "is still to come", "has passed"),
+    ("history ''", USAGE, "WHAT': it is empty", "leave it out"),
+    ("audit verify --at 99999999999999999999", USAGE, "--at", "9,223,372,036,854,775,807"),
+    ("audit set-aside 0 --reason x", USAGE, "'0' is too small", "1 or more"),
+    ("traces show x --limit 99999", USAGE, "--limit", "at most 10,000"),
+    ("lint migrations --folder x", USAGE, "goes without --folder", "leave one of them out"),
+    ("lint migrations/1_a.sql --all", USAGE, "goes without --all", "leave one of them out"),
+    ("drift accept t0 -s id=t0", USAGE, "goes without --select", "leave one of them out"),
+    ("drift accept t0 --no-sql --yes", USAGE, "goes without --sql", "leave one of them out"),
+    ("check --folder ''", USAGE, "'--folder'", "it is empty"),
+    ("resolve t0 1 --applied --not-applied --reason x", USAGE, "exclude", "say one of them"),
+    ("repair 1 --accept-changed --gone --reason x", USAGE, "exclude", "say one of them"),
+    ("dev --tenants 99999", USAGE, "--tenants", "at most 1,000"),
+    ("-q status -v", USAGE, "--quiet and --verbose exclude", "say one of them"),
+    ("--config '' status", USAGE, "'--config': it is empty", "leave it out"),
+    ("--kafka-bootstrap '' status", USAGE, "'--kafka-bootstrap': it is empty", "leave it out"),
+    ("db up -d env:LEDGER_DATABASE_URL --reason x", USAGE, "--outside-ledger", "say both"),
+    ("db verify -d x --allow-shell", USAGE, "--allow-shell", "without --allow-code"),
+]
 OWN_DATABASE: list[Row] = [
     (
         NOBODY,
@@ -155,6 +204,8 @@ OWN_DATABASE: list[Row] = [
     ("mysql://ada@127.0.0.1/x", USAGE, "cannot be read", "postgresql://"),
     ("", USAGE, "", "LEDGER_DATABASE_URL"),
 ]
+TABLES = {"plans": PLANS, "fleet": FLEET, "record": RECORD, "typed": TYPED}
+ROWS = [row for rows in TABLES.values() for row in rows]
 
 
 @pytest.fixture
@@ -184,7 +235,7 @@ def wrong_in(typed: CliRunner, rows: list[Row]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("rows", [PLANS, FLEET, RECORD], ids=["plans", "fleet", "record"])
+@pytest.mark.parametrize("rows", TABLES.values(), ids=TABLES)
 def test_each_wrong_input_gets_a_sentence_with_what_to_do_and_records_nothing(
     typed: CliRunner, rows: list[Row]
 ) -> None:
@@ -206,7 +257,7 @@ def test_each_wrong_address_of_the_ledger_is_told_with_what_is_wrong_in_it(
 
 
 def test_programs_get_each_error_as_one_object_on_stderr(typed: CliRunner) -> None:
-    for line, code, *_ in [*PLANS, *FLEET, *RECORD]:
+    for line, code, *_ in ROWS:
         words = shlex.split(line)
         if code == USAGE or words[0] == "create":
             # What is no command line is told before a command is there to answer
@@ -219,7 +270,7 @@ def test_programs_get_each_error_as_one_object_on_stderr(typed: CliRunner) -> No
 
 
 def test_the_table_is_long_and_speaks_of_every_noun() -> None:
-    rows = [line for line, *_ in [*PLANS, *FLEET, *RECORD]]
+    rows = [line for line, *_ in ROWS]
     assert len(rows) + len(OWN_DATABASE) >= 80
     nouns = {path.split()[1] for path in every_command() if path.startswith("ledger ")}
     quiet = {"version", "dev", "replay", "serve"}
