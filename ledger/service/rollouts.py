@@ -15,7 +15,6 @@ from ledger.domain.rollback import undo_options
 from ledger.domain.rollout import RolloutState
 from ledger.domain.states import ENDED
 from ledger.domain.tally import IN_DOUBT, STATES
-from ledger.domain.wording import nearest
 from ledger.errors import NoSuchRollout, SeveralRollouts, VersionConflict
 from ledger.service.bundles import BundleService
 from ledger.service.catch_up import as_near_as_may_be, brought_up
@@ -26,6 +25,7 @@ from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.service.requests import Requests
 from ledger.store.port import Batch, Log
 from ledger.store.views.port import PAGE, Views
+from migrations.likeness import nearest
 from migrations.model.attempt import Mode
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ nothing that decides what runs here, whom we trust, or where secrets go.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import tomllib
@@ -27,6 +26,7 @@ from ledger.settings.address import masked
 from ledger.settings.errors import SettingsError
 from ledger.settings.model import OF_THE_PROJECT, LabelVariable, Settings
 from ledger.settings.sections import PREFIX, SharedSettings
+from migrations.likeness import nearest
 
 PROJECT_FILE = "ledger.toml"
 TESTS = {
@@ -114,7 +114,7 @@ def _told(model: type[SharedSettings], flags: Mapping[str, Any]) -> Iterator[tup
         if name.upper().startswith(PREFIX) and name not in known:
             raise SettingsError(
                 f"{name} is no variable that this program knows; "
-                f"{_nearest(name.upper(), known)} or unset it"
+                f"{_nearest(name.upper(), known)}unset it"
             )
     for name, value in flags.items():
         yield f"flag --{name.replace('.', '-').replace('_', '-')}", {name: value}
@@ -175,15 +175,16 @@ def _read(path: Path) -> dict[str, Any]:
     for name in values:
         if name not in known and not name.startswith(_OPEN):
             raise SettingsError(
-                f"{path} sets {_printable(name)}, which is no setting; {_nearest(name, known)} "
-                "or `ledger config show` for all of them"
+                f"{path} sets {_printable(name)}, which is no setting; {_nearest(name, known)}"
+                "`ledger config show` has all of them"
             )
     return values
 
 
 def _nearest(name: str, known: Mapping[str, str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-    return f"the nearest is {close[0]}: write that,"
+    """What was probably meant, as the beginning of what there is to do."""
+    near = nearest(name, known)
+    return f"the nearest is {near}: write that, or " if near else ""
 
 
 def _printable(name: str) -> str:

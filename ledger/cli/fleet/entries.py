@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,6 +26,7 @@ from ledger.domain.fleet_changes import WORDS
 from ledger.domain.refusals import InvalidDatabase
 from ledger.errors import FleetFileError, WrongArgument
 from ledger.settings.secret_rules import PLACEHOLDER
+from migrations.likeness import nearest
 
 DATABASES, POOLS = "databases", "pools"
 """The parts of the file; the first is a list that may be long."""
@@ -345,13 +345,14 @@ def _kind(value: Any) -> str:
 
 
 def _unknown(key: str, what: str, known: tuple[str, ...]) -> str:
-    nearest = get_close_matches(key, known, n=1, cutoff=0.0)[0]
-    return f"`{key}` is not {what}; the nearest is `{nearest}`"
+    near = nearest(key, known)
+    like = f"the nearest is `{near}`" if near else f"there are {', '.join(known)}"
+    return f"`{key}` is not {what}; {like}"
 
 
 def _unknown_pool(database: str, pool: str, pools: Mapping[str, _Said]) -> str:
-    nearest = get_close_matches(pool, pools, n=1, cutoff=0.0)
-    near = f" (the nearest is {nearest[0]})" if nearest else ""
+    like = nearest(pool, pools)
+    near = f" (the nearest is {like})" if like else ""
     return (
         f"database {database}: pool {pool} is not under `pools`{near}; correct it, or add it "
         f"there as `{pool}: {{}}` if its databases have nothing in common"

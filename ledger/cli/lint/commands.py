@@ -139,8 +139,8 @@ def options_of(settings: Settings) -> LintOptions:
         for name in names:
             if name not in REGISTRY:
                 raise SettingsError(
-                    f"lint.{table} names {name!r}, which is no rule; {nearest(name)}: write that, "
-                    "or see the manual's page of rules"
+                    f"lint.{table} names {name!r}, which is no rule; {nearest(name)}; write one "
+                    "that is, or see the manual's page of rules"
                 )
     return LintOptions(
         section.severity,
