@@ -40,7 +40,10 @@ class KafkaSection(BaseModel):
     sasl_username: str | None = Field(None, description="user name at the broker")
     sasl_password: SecretStr | None = Field(None, description="password at the broker")
     replication_factor: int = Field(
-        -1, description="copies of each topic that we create; -1 is three, or one per broker"
+        -1,
+        ge=-1,
+        le=100,
+        description="copies of each topic that we create; -1 is three, or one per broker",
     )
 
 

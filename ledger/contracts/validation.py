@@ -60,9 +60,10 @@ def message_of(problem: Mapping[str, Any]) -> str:
         case "literal_error" | "enum":
             return f"it can be {limits['expected']}"
         case "string_too_short" | "too_short" | "bytes_too_short":
-            return f"it is too short, it has {limits['min_length']} or more parts"
+            least = limits["min_length"]
+            return "it is empty" if least == 1 else f"it is too short, {least} is the least"
         case "string_too_long" | "too_long" | "bytes_too_long":
-            return f"it is too long, it has at most {limits['max_length']} parts"
+            return f"it is too long, {limits['max_length']} is the most"
         case "string_pattern_mismatch":
             return f"it does not match {limits['pattern']}"
         case _:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from ledger.settings.address import masked
 from ledger.settings.errors import SettingsError
 from ledger.settings.model import OF_THE_PROJECT, LabelVariable, Settings
 from ledger.settings.sections import PREFIX, SharedSettings
+from ledger.settings.toml_file import read_toml
 from migrations.likeness import nearest
 
 PROJECT_FILE = "ledger.toml"
@@ -164,15 +164,15 @@ def _refuse_what_is_not_the_projects(values: Iterable[str]) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}; fix or remove the file") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise SettingsError(f"{path} is not TOML: {error}; fix that line") from None
+    content = read_toml(path)
     values = dict(_flat(content, ""))
     known = setting_names()
     for name in values:
+        if any(one.startswith(f"{name}.") for one in known) or f"{name}." in _OPEN:
+            raise SettingsError(
+                f"{path} sets {name}, which is a table of settings; write [{name}], and its "
+                "settings below that"
+            )
         if name not in known and not name.startswith(_OPEN):
             raise SettingsError(
                 f"{path} sets {_printable(name)}, which is no setting; {_nearest(name, known)}"
@@ -233,10 +233,14 @@ def _merged(
         return model(**nested), origins
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
-        name = ".".join(str(part) for part in problem["loc"] if isinstance(part, str))
+        name, said = ".".join(str(part) for part in problem["loc"] if isinstance(part, str)), ""
+        # Behind the name of a variable stands which of its forms was tried.
+        called = next((one for one in origins if name.startswith(f"{one}.")), name)
+        if called != name:
+            said = 'it is neither a text in quotes nor {label = "LABEL", sample = "VALUE"}'
         raise SettingsError(
-            f"{_printable(name)} (from {origins.get(name, 'the settings')}) is wrong: "
-            f"{message_of(problem)}; correct it there"
+            f"{_printable(called)} (from {origins.get(called, 'the settings')}) is wrong: "
+            f"{said or message_of(problem)}; correct it there"
         ) from None
 
 

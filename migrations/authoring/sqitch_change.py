@@ -56,7 +56,7 @@ def _layout(folder: Path) -> Layout:
         str(path.relative_to(folder).as_posix()) for path in folder.rglob("*") if path.is_file()
     ]
     if not any(name.endswith(".plan") for name in names):
-        raise CreateError(f"{folder} holds no plan; begin the project with `sqitch init`")
+        raise WrongCreation(f"{folder} holds no plan; begin the project with `sqitch init`")
     conf = (folder / CONF).read_text(encoding="utf-8") if CONF in names else None
     return layout_of(names, conf)
 

@@ -19,12 +19,9 @@ import typer
 
 from ledger.cli.app.help_page import limits_in_words
 from ledger.errors import WrongArgument
+from migrations.model.migration import COUNT_MAX, WAIT_MAX_S
 from migrations.printable import PROBLEM, escaped, is_safe
 
-COUNT_MOST: Final = 2**31 - 1
-"""No number of things is larger, unless its option says so itself."""
-SECONDS_MOST: Final = 366 * 86_400.0
-"""No wait is longer, unless its option says so itself."""
 SHOWN_CHARS: Final = 60
 """So much of a wrong value is repeated."""
 
@@ -104,9 +101,9 @@ def _bound(parameter: Any) -> None:
     annotation = parameter.type_descriptor.annotation
     kinds, kept = {annotation, *get_args(annotation)}, parameter.type_descriptor.parameter_info
     if kept.max is None and int in kinds:
-        kept.max = COUNT_MOST
+        kept.max = COUNT_MAX
     elif kept.max is None and float in kinds:
-        kept.max = SECONDS_MOST
+        kept.max = WAIT_MAX_S
 
 
 def _refuse_unsafe(args: Sequence[str]) -> None:
@@ -197,7 +194,7 @@ def _in_words(wrong: typer.BadParameter) -> str:
         case "less_than_equal":
             said = f"is too large, it can be at most {_number(limits['le'])}"
         case "int_parsing_size":
-            said = f"is too large, it can be at most {_number(COUNT_MOST)}"
+            said = f"is too large, it can be at most {_number(COUNT_MAX)}"
         case "uuid_parsing":
             said = "is no id; write it as `ledger status` shows it"
         case "value_error":

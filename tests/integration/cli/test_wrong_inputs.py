@@ -179,6 +179,14 @@ TYPED: list[Row] = [
     ("-q status -v", USAGE, "--quiet and --verbose exclude", "say one of them"),
     ("--config '' status", USAGE, "'--config': it is empty", "leave it out"),
     ("--kafka-bootstrap '' status", USAGE, "'--kafka-bootstrap': it is empty", "leave it out"),
+    ("create x --folder migrations/1_a.sql", USAGE, "cannot be made", "Name another folder"),
+    ("create x --folder migrations/1_a.sql/y", USAGE, "cannot be made", "Name another folder"),
+    ("plan --folder migrations/1_a.sql", USAGE, "cannot be listed", "Name a readable folder"),
+    ("dev --folder migrations/1_a.sql", USAGE, "cannot be used", "correct the path"),
+    ("--config no.toml status", USAGE, "no.toml is not TOML: line 2", "double quotes"),
+    ("--config kind.toml status", USAGE, "monitoring.port (from kind.toml)", "no whole number"),
+    ("--config table.toml status", USAGE, "rollout, which is a table", "write [rollout]"),
+    ("fleet diff -f tab.yaml", USAGE, "line 2 is not YAML: it begins with a tab", "spaces"),
     ("--kafka-bootstrap :9092 status", USAGE, "':9092' has no host", "write HOST:PORT"),
     ("--kafka-bootstrap broker status", USAGE, "'broker' has no port", "write HOST:PORT"),
     ("--kafka-bootstrap b:x serve", USAGE, "'b:x' has a port that is none", "1 to 65,535"),
@@ -226,6 +234,10 @@ def typed(
 ) -> CliRunner:
     """Where these commands are typed: a ledger with four databases, and some files."""
     (tmp_path / "empty.yaml").write_text("")
+    (tmp_path / "tab.yaml").write_text("databases:\n\t- id: x\n")
+    (tmp_path / "no.toml").write_text("[rollout]\nwaves = 1,rest\n")
+    (tmp_path / "kind.toml").write_text('[monitoring]\nport = "x"\n')
+    (tmp_path / "table.toml").write_text("rollout = 5\n")
     (tmp_path / "bad.yaml").write_text("databases:\n  - id: x\n    hots: y\n")
     (tmp_path / "migrations").mkdir()
     (tmp_path / "migrations" / "1_a.sql").write_text("-- +migrate Up\nCREATE TABLE a ();\n")
