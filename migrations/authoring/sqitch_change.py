@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from migrations.authoring.templates import write_new
-from migrations.errors import CreateError, WrongCreation
+from migrations.errors import WrongCreation
 from migrations.formats.sqitch_conf import CONF, Layout, layout_of
 from migrations.formats.sqitch_plan import parse_plan
 
