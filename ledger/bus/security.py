@@ -11,10 +11,11 @@ import ipaddress
 import ssl
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+from ledger.bus.broker_address import brokers_in, check_brokers
 from ledger.bus.port import BusMisconfigured
 
 
@@ -23,7 +24,9 @@ class KafkaSection(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    bootstrap: str | None = Field(None, description="host:port of one or more brokers, by comma")
+    bootstrap: Annotated[str, AfterValidator(check_brokers)] | None = Field(
+        None, description="host:port of one or more brokers, by comma"
+    )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="how to talk to the broker; PLAINTEXT on loopback only"
     )
@@ -37,7 +40,10 @@ class KafkaSection(BaseModel):
     sasl_username: str | None = Field(None, description="user name at the broker")
     sasl_password: SecretStr | None = Field(None, description="password at the broker")
     replication_factor: int = Field(
-        -1, description="copies of each topic that we create; -1 is three, or one per broker"
+        -1,
+        ge=-1,
+        le=100,
+        description="copies of each topic that we create; -1 is three, or one per broker",
     )
 
 
@@ -63,7 +69,7 @@ class KafkaSettings(KafkaSection):
     @property
     def servers(self) -> list[str]:
         """The bootstrap addresses one by one."""
-        return [server.strip() for server in (self.bootstrap or "").split(",") if server.strip()]
+        return brokers_in(self.bootstrap or "")
 
 
 def check(settings: KafkaSettings) -> None:

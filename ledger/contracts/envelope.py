@@ -242,6 +242,6 @@ def consequence_id(rollout: str, event: Event, salt: str) -> UUID:
 
 def first_problem(error: ValidationError, whole: str = "the whole body") -> str:
     """Where a value does not have its form, and why; `whole` is what to call all of it."""
-    problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    problem = error.errors(include_input=False, include_url=False)[0]
     where = ".".join(str(part) for part in problem["loc"]) or whole
     return f"{where}: {message_of(problem)}"

@@ -19,13 +19,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Final, NoReturn
 
 from ledger.domain.description import RESERVED_LABELS
 from ledger.domain.fleet import DatabaseRecord, FleetStatus
 from ledger.domain.refusals import InvalidSelection
+from migrations.likeness import nearest
 
 ANYTHING: Final = "*"
 """The value of which all that there are is one."""
@@ -181,12 +181,9 @@ class _Parser:
         at = self._place()
         value = self._word(what)
         if key == "status" and not any(matches(value, one) or value == one for one in STATUSES):
-            nearest = get_close_matches(value, STATUSES, n=1, cutoff=0.0)[0]
-            self._refuse(
-                at,
-                f"{value!r} is no status; the nearest is {nearest}, "
-                f"and there are {', '.join(STATUSES)}",
-            )
+            near = nearest(value, STATUSES)
+            like = f"the nearest is {near}, and " if near else ""
+            self._refuse(at, f"{value!r} is no status; {like}there are {', '.join(STATUSES)}")
         return value
 
     def _word(self, what: str) -> str:

@@ -23,6 +23,7 @@ from typing import NamedTuple
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.refusals import NAMED_AT_MOST, RequestRefusal, UnavailableDatabases
 from ledger.domain.selection import ANYTHING, Term, is_glob, matches, meant, parse, value_of
+from migrations.likeness import LIKE
 
 NEAR = 50
 """So many values before, behind, and with the same end are compared with one that nobody has."""
@@ -172,13 +173,12 @@ def _why(word: SelectedWord, near: Sequence[str], known: Mapping[str, DatabaseRe
     if word.value is None and called is not None:
         return f"no database has {word}, but one is called so: write `id={called.database}`"
     text = word.key if word.value is None else word.value
-    if not near:
-        return f"no database has {word}"
-    return f"no database has {word} (the nearest is {_nearest(text, near)})"
+    like = _nearest(text, near)
+    return f"no database has {word}" + (f" (the nearest is {like})" if like else "")
 
 
-def _nearest(text: str, near: Sequence[str]) -> str:
-    """The one that is most alike; of several, the first that begins most alike."""
+def _nearest(text: str, near: Sequence[str]) -> str | None:
+    """The one that is most alike, if one is; of several, the first that begins most alike."""
     matcher = SequenceMatcher(b=text.casefold())
 
     def likeness(value: str) -> tuple[float, int]:
@@ -186,4 +186,8 @@ def _nearest(text: str, near: Sequence[str]) -> str:
         alike = takewhile(bool, map(eq, value.casefold(), text.casefold()))
         return matcher.ratio(), sum(alike)
 
-    return max(sorted(near), key=likeness)
+    found = max(sorted(near), key=likeness, default=None)
+    if found is None or is_glob(text):
+        # Letters that a glob leaves open are like any.
+        return found
+    return found if likeness(found)[0] >= LIKE else None

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Protocol
 
 IN_QUEUE = "an agent has it in its queue"
 """What is said of a database that only waits until its agent is through with others."""
-
-
 BLOCKED, IN_BATCH = "; blocked by ", "; in batch "
-LIKE = 0.5
-"""How alike two words must be for one to be offered in place of the other, of 1."""
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The one of these that is most like a word, whatever its case; `None` where none is."""
-    by_fold = {one.casefold(): one for one in known}
-    found = get_close_matches(word.casefold(), by_fold, n=1, cutoff=LIKE)
-    return by_fold[found[0]] if found else None
 
 
 def number_of(count: int, noun: str) -> str:

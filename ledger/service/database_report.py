@@ -21,7 +21,7 @@ from ledger.domain.check_results import ACCEPTED, SHARED_LOGIN, lost, problem, u
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.refusals import UnknownDatabase
 from ledger.domain.selection_words import SelectedWord
-from ledger.domain.wording import failure_text, nearest, reads_journal
+from ledger.domain.wording import failure_text, reads_journal
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.fleet_overview import DatabaseOverview
 from ledger.service.fleet_status import StatusService
@@ -30,6 +30,7 @@ from ledger.store.log.history import Timelines
 from ledger.store.port import Log, LookStore
 from ledger.store.views.port import Views
 from ledger.store.views.rows import AppliedRow, FleetRow
+from migrations.likeness import nearest
 
 IN_FORCE = frozenset({"applied", "rollback_failed"})
 """States of a migration that is in a database."""

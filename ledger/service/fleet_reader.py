@@ -28,12 +28,12 @@ from ledger.domain.selection_words import (
     without_values,
     words,
 )
-from ledger.domain.wording import nearest
 from ledger.store.log.decode import open_event
 from ledger.store.port import Log, RecordedEvent
 from ledger.store.views.columns import registered_in
 from ledger.store.views.port import PAGE, Views
 from ledger.store.views.rows import FleetRow
+from migrations.likeness import nearest
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ from ledger.contracts.events import (
 from ledger.contracts.reports import DatabaseInspected, Event
 from ledger.domain.refusals import UnknownDatabase
 from ledger.domain.selection_words import SelectedWord
-from ledger.domain.wording import nearest
 from ledger.errors import NoSuchRollout, NothingOfThatName, UnknownBundle
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.repeats import without_repeats
@@ -28,6 +27,7 @@ from ledger.store.log.history import LAST, PAGE, EventFilter, RequestFound, Time
 from ledger.store.port import Log
 from ledger.store.views.port import Views
 from migrations.clock import Clock
+from migrations.likeness import nearest
 
 FOLLOW_EVERY_S = 0.5
 """How often is looked for what is new, when the log is followed."""

@@ -13,9 +13,8 @@ from ledger.domain import requests
 from ledger.domain.refusals import EmptySelection
 from ledger.domain.rollback import undo_options
 from ledger.domain.rollout import RolloutState
-from ledger.domain.states import ENDED
+from ledger.domain.states import ENDED, DatabaseStatus
 from ledger.domain.tally import IN_DOUBT, STATES
-from ledger.domain.wording import nearest
 from ledger.errors import NoSuchRollout, SeveralRollouts, VersionConflict
 from ledger.service.bundles import BundleService
 from ledger.service.catch_up import as_near_as_may_be, brought_up
@@ -26,6 +25,7 @@ from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.service.requests import Requests
 from ledger.store.port import Batch, Log
 from ledger.store.views.port import PAGE, Views
+from migrations.likeness import nearest
 from migrations.model.attempt import Mode
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ WATCH_EVERY_S = 0.5
 TROUBLES = ("failed", *IN_DOUBT)
 WATCHED = 500
 """Databases that a look brings: those in trouble and at work, more than anybody can read."""
+AWAY = "status in (suspended,retired)"
+"""Databases that no order reaches, as a selection."""
 
 
 class RolloutService:
@@ -271,6 +273,14 @@ class RolloutService:
             page = await self._fleet.page(select)
             among = [one.database for one in page.databases]
         return await self._reader.listing(rollout, states, limit, among)
+
+    async def away(self, rollout: str) -> list[str]:
+        """Its databases that wait for an order which none will get: suspended or retired."""
+        page = await self._fleet.page(AWAY)
+        named = [one.database for one in page.databases]
+        found = await self._reads.rollout_databases_named(rollout, named)
+        waiting = (DatabaseStatus.PENDING, DatabaseStatus.UNFINISHED)
+        return sorted(one.database for one in found if one.status in waiting)
 
     async def latest(self) -> str:
         """The only unfinished rollout, else the last one that there was.

@@ -11,7 +11,14 @@ from ledger.contracts.registry import Variable
 from ledger.settings.address import check_address
 from ledger.settings.errors import SettingsError
 from ledger.settings.preflight import PreflightSection
-from ledger.settings.sections import Seconds, SettingsSection, SharedSettings, SigningSection
+from ledger.settings.sections import (
+    Count,
+    Seconds,
+    SettingsSection,
+    SharedSettings,
+    SigningSection,
+    SomeSeconds,
+)
 from migrations.model.attempt import WatchdogPolicy, WhenBlocked
 from migrations.model.folder_history import NAME
 from migrations.model.migration import TIMEOUT_MAX_S
@@ -37,7 +44,7 @@ class RolloutSection(SettingsSection):
     """What a rollout does unless its own flags say otherwise."""
 
     waves: str = Field("1,10%,rest", description="sizes of the waves: counts, percents, `rest`")
-    in_flight: int = Field(50, ge=1, description="databases worked on at the same time")
+    in_flight: Count = Field(50, description="databases worked on at the same time")
     budget: str = Field("0", description="how many databases may fail: a count or a percent")
     when_spent: Literal["halt", "rollback"] = Field(
         "halt", description="what a rollout does when its budget is spent"
@@ -46,11 +53,11 @@ class RolloutSection(SettingsSection):
         2.0, description="seconds a statement waits for a lock before it is tried again later"
     )
     statement_timeout_s: Timeout = Field(0.0, description="seconds per statement; 0 is no limit")
-    expiry_s: float = Field(
-        3600.0, gt=0, description="seconds until an order that nobody started is ordered again"
+    expiry_s: SomeSeconds = Field(
+        3600.0, description="seconds until an order that nobody started is ordered again"
     )
-    deadline_s: float = Field(
-        14400.0, gt=0, description="seconds until an order without an answer counts as unknown"
+    deadline_s: SomeSeconds = Field(
+        14400.0, description="seconds until an order without an answer counts as unknown"
     )
 
 
@@ -87,10 +94,10 @@ class LintLimits(SettingsSection):
     lock_timeout_s: Timeout = Field(
         30.0, description="seconds that a migration may ask to wait for a lock"
     )
-    parents: int = Field(
-        1, ge=1, description="tables in use that one transaction may lock by foreign keys"
+    parents: Count = Field(
+        1, description="tables in use that one transaction may lock by foreign keys"
     )
-    key_columns: int = Field(3, ge=1, description="columns that an index may have")
+    key_columns: Count = Field(3, description="columns that an index may have")
 
 
 class LintSection(SettingsSection):
@@ -128,9 +135,11 @@ class Settings(SharedSettings):
     insecure_database: bool = Field(
         False, description="allow a ledger elsewhere whose server does not prove who it is"
     )
-    name: str = Field("ledger", description="what this ledger is called in questions and titles")
-    resend_s: float = Field(
-        30.0, gt=0, description="seconds until an unanswered order is published again"
+    name: str = Field(
+        "ledger", min_length=1, description="what this ledger is called in questions and titles"
+    )
+    resend_s: SomeSeconds = Field(
+        30.0, description="seconds until an unanswered order is published again"
     )
     signing: SigningSection = Field(default_factory=SigningSection)
     rollout: RolloutSection = Field(default_factory=RolloutSection)

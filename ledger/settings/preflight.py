@@ -42,8 +42,8 @@ def _several(separator: str) -> BeforeValidator:
     return BeforeValidator(split)
 
 
-def _limits(value: str) -> str:
-    found = _WRITTEN.fullmatch(value.replace(" ", ""))
+def _limits(value: object) -> str:
+    found = _WRITTEN.fullmatch(value.replace(" ", "")) if isinstance(value, str) else None
     if found is None:
         raise ValueError("write WARN/BLOCK, such as 60/600; leave one out that is never reached")
     return found[0]

@@ -11,14 +11,22 @@ from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from ledger.bus.security import KafkaSection, KafkaSettings
 from ledger.contracts.topics import valid_pool
 from ledger.settings.errors import SettingsError
 from ledger.settings.secret_rules import SecretRule, parse_rule, parse_rules
 from ledger.settings.trust import TrustedKey, parse_trust
-from migrations.model.migration import Language
+from migrations.model.migration import COUNT_MAX, WAIT_MAX_S, Language
 
 PREFIX = "LEDGER_"
 CONCURRENCY = 16
@@ -64,13 +72,26 @@ Folders = Annotated[tuple[Path, ...], BeforeValidator(_paths)]
 Programs = Annotated[tuple[Language, ...], BeforeValidator(_words)]
 SecretRules = Annotated[tuple[SecretRule, ...], BeforeValidator(_rules)]
 TrustedKeys = Annotated[tuple[TrustedKey, ...], BeforeValidator(_trusted)]
-Seconds = Annotated[float, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0, le=WAIT_MAX_S)]
+SomeSeconds = Annotated[float, Field(gt=0, le=WAIT_MAX_S)]
+Count = Annotated[int, Field(ge=1, le=COUNT_MAX)]
 
 
 class SettingsSection(BaseModel):
     """A table of the settings file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_number_is_true(cls, value: object, info: ValidationInfo) -> object:
+        """Pydantic would take true for 1."""
+        if (
+            isinstance(value, bool)
+            and cls.model_fields[str(info.field_name)].annotation is not bool
+        ):
+            raise ValueError("it is true or false, where a number or a text belongs")
+        return value
 
 
 class SigningSection(SettingsSection):
@@ -129,10 +150,8 @@ class AgentSection(SettingsSection):
     key_file: Path | None = Field(
         None, description="file with the key that signs reports, as `ledger keys generate` makes it"
     )
-    concurrency: int = Field(
-        CONCURRENCY, ge=1, description="databases worked on at once, per agent"
-    )
-    per_host: int = Field(PER_HOST, ge=1, description="databases worked on at once, per server")
+    concurrency: Count = Field(CONCURRENCY, description="databases worked on at once, per agent")
+    per_host: Count = Field(PER_HOST, description="databases worked on at once, per server")
     secret_roots: Folders = Field(
         (), description="folders below which `file:` references may be read, as a PATH"
     )
@@ -170,7 +189,10 @@ class AgentSection(SettingsSection):
     ssl_cert: Path | None = Field(None, description="client certificate for databases")
     ssl_key: Path | None = Field(None, description="key of the client certificate for databases")
     content_cache_bytes: int = Field(
-        CONTENT_CACHE_BYTES, ge=1024 * 1024, description="bytes of migration texts that are kept"
+        CONTENT_CACHE_BYTES,
+        ge=1024 * 1024,
+        le=2**40,
+        description="bytes of migration texts that are kept",
     )
 
     @model_validator(mode="after")
@@ -183,10 +205,10 @@ class AgentSection(SettingsSection):
         return self
 
 
-class SharedSettings(BaseModel):
+class SharedSettings(SettingsSection):
     """What both programs read; all that `ledger-agent` reads. `load` merges it from its sources."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     pool: str = Field(
         "default", description="pool of databases that are added without one; the agents' pool"

@@ -10,10 +10,8 @@ nothing that decides what runs here, whom we trust, or where secrets go.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +25,8 @@ from ledger.settings.address import masked
 from ledger.settings.errors import SettingsError
 from ledger.settings.model import OF_THE_PROJECT, LabelVariable, Settings
 from ledger.settings.sections import PREFIX, SharedSettings
+from ledger.settings.toml_file import read_toml
+from migrations.likeness import nearest
 
 PROJECT_FILE = "ledger.toml"
 TESTS = {
@@ -114,7 +114,7 @@ def _told(model: type[SharedSettings], flags: Mapping[str, Any]) -> Iterator[tup
         if name.upper().startswith(PREFIX) and name not in known:
             raise SettingsError(
                 f"{name} is no variable that this program knows; "
-                f"{_nearest(name.upper(), known)} or unset it"
+                f"{_nearest(name.upper(), known)}unset it"
             )
     for name, value in flags.items():
         yield f"flag --{name.replace('.', '-').replace('_', '-')}", {name: value}
@@ -164,26 +164,27 @@ def _refuse_what_is_not_the_projects(values: Iterable[str]) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}; fix or remove the file") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise SettingsError(f"{path} is not TOML: {error}; fix that line") from None
+    content = read_toml(path)
     values = dict(_flat(content, ""))
     known = setting_names()
     for name in values:
+        if any(one.startswith(f"{name}.") for one in known) or f"{name}." in _OPEN:
+            raise SettingsError(
+                f"{path} sets {name}, which is a table of settings; write [{name}], and its "
+                "settings below that"
+            )
         if name not in known and not name.startswith(_OPEN):
             raise SettingsError(
-                f"{path} sets {_printable(name)}, which is no setting; {_nearest(name, known)} "
-                "or `ledger config show` for all of them"
+                f"{path} sets {_printable(name)}, which is no setting; {_nearest(name, known)}"
+                "`ledger config show` has all of them"
             )
     return values
 
 
 def _nearest(name: str, known: Mapping[str, str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-    return f"the nearest is {close[0]}: write that,"
+    """What was probably meant, as the beginning of what there is to do."""
+    near = nearest(name, known)
+    return f"the nearest is {near}: write that, or " if near else ""
 
 
 def _printable(name: str) -> str:
@@ -232,10 +233,14 @@ def _merged(
         return model(**nested), origins
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
-        name = ".".join(str(part) for part in problem["loc"] if isinstance(part, str))
+        name, said = ".".join(str(part) for part in problem["loc"] if isinstance(part, str)), ""
+        # Behind the name of a variable stands which of its forms was tried.
+        called = next((one for one in origins if name.startswith(f"{one}.")), name)
+        if called != name:
+            said = 'it is neither a text in quotes nor {label = "LABEL", sample = "VALUE"}'
         raise SettingsError(
-            f"{_printable(name)} (from {origins.get(name, 'the settings')}) is wrong: "
-            f"{message_of(problem)}; correct it there"
+            f"{_printable(called)} (from {origins.get(called, 'the settings')}) is wrong: "
+            f"{said or message_of(problem)}; correct it there"
         ) from None
 
 

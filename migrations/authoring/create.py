@@ -166,7 +166,7 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CreateError(
+        raise WrongCreation(
             f"the folder {folder} cannot be made ({error.strerror}). Name another folder"
         ) from None
 

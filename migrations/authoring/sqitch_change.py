@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from migrations.authoring.templates import write_new
-from migrations.errors import CreateError, WrongCreation
+from migrations.errors import WrongCreation
 from migrations.formats.sqitch_conf import CONF, Layout, layout_of
 from migrations.formats.sqitch_plan import parse_plan
 
@@ -56,7 +56,7 @@ def _layout(folder: Path) -> Layout:
         str(path.relative_to(folder).as_posix()) for path in folder.rglob("*") if path.is_file()
     ]
     if not any(name.endswith(".plan") for name in names):
-        raise CreateError(f"{folder} holds no plan; begin the project with `sqitch init`")
+        raise WrongCreation(f"{folder} holds no plan; begin the project with `sqitch init`")
     conf = (folder / CONF).read_text(encoding="utf-8") if CONF in names else None
     return layout_of(names, conf)
 

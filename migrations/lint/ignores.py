@@ -9,12 +9,12 @@ last line, and holds for that statement alone. What it catches is told as ignore
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from migrations import likeness
 from migrations.lint.finding import LintFinding, Severity
 from migrations.lint.rule import Rule
 from migrations.lint.rules import EXPIRED_IGNORE, REGISTRY, UNUSED_IGNORE, WRONG_IGNORE
@@ -95,8 +95,9 @@ def _read(file: str, line: int, rest: str) -> Ignore:
 
 
 def nearest(name: str, known: Iterable[str] = REGISTRY) -> str:
-    """Which name was most likely meant."""
-    return f"the nearest is {difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]}"
+    """Which name was most likely meant; of one that is like none, what some are called."""
+    near = likeness.nearest(name, known)
+    return f"the nearest is {near}" if near else f"they are called like {', '.join([*known][:3])}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,10 @@ class StatementKind(StrEnum):
     """Refused by the server inside a transaction block (SQLSTATE 25001); has a probe."""
 
 
+COUNT_MAX = 2**31 - 1
+"""More of anything is not asked for: what is stored has so many bits."""
+WAIT_MAX_S = 366 * 86400.0
+"""Nobody waits longer for anything, unless it says so itself."""
 TIMEOUT_MAX_S = 24 * 86400.0
 """Longer lock and statement timeouts are refused: the server counts milliseconds in 31 bits."""
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from ledger.cli.app.argument_check import Checked, exclusion
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.flags import Flags
 from ledger.cli.app.help_page import Arranged
@@ -31,7 +32,6 @@ from ledger.stopper import Stopper
 from migrations.clock import SYSTEM_CLOCK
 from migrations.gc_tuning import settle_memory
 from migrations.log_lines import PrintableFormatter
-from migrations.printable import PROBLEM, escaped, is_safe
 
 if TYPE_CHECKING:
     from ledger.runtime import Ledger
@@ -60,60 +60,14 @@ class Session:
     settings: Settings
 
 
-class LedgerCommand(Arranged, TyperCommand):
-    """A command whose page is arranged, and that understands the former names of its options."""
+class LedgerCommand(Checked, Arranged, TyperCommand):
+    """A command whose page is arranged, that looks at what is typed behind it, and understands the
+    former names of its options.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments, with what had another name under its name of today."""
-        for before, argument in zip(["", *args], args, strict=False):
-            _refuse_unsafe(before, argument)
-        try:
-            return super().parse_args(ctx, [_name_of_today(argument) for argument in args])
-        except typer.BadParameter as wrong:
-            wrong.message = _in_words(wrong)
-            raise
-
-
-def _in_words(wrong: typer.BadParameter) -> str:
-    """What is wrong with a value, which is named; typer says what pydantic says."""
-    problems = getattr(wrong.__cause__, "errors", None)
-    if problems is None:
-        return wrong.message
-    problem = problems(include_url=False)[0]
-    value, limits = problem["input"], problem.get("ctx", {})
-    match problem["type"]:
-        case "int_parsing" | "int_from_float":
-            said = "is no whole number"
-        case "float_parsing" | "finite_number":
-            said = "is no number"
-        case "greater_than_equal":
-            said = f"is too small, it can be {_number(limits['ge'])} or more"
-        case "less_than_equal":
-            said = f"is too large, it can be at most {_number(limits['le'])}"
-        case "uuid_parsing":
-            said = "is no id; write it as `ledger status` shows it"
-        case "value_error":
-            # Our own words, and typer's, which name the value and what can stand in its place.
-            return wrong.message.removeprefix("Value error, ")
-        case _:
-            said = "does not fit"
-    return f"{escaped(str(value))!r} {said}"
-
-
-def _number(limit: float) -> str:
-    """In digits; a day and more, in seconds, as days, too."""
-    days, rest = divmod(limit, 86_400)
-    return f"{limit:,.10g}" + (f" ({days:.0f} days)" if days > 1 and not rest else "")
-
-
-def _refuse_unsafe(before: str, argument: str) -> None:
-    """Refuse an argument that could deceive whoever reads it in the record; it is not repeated."""
-    option = argument if argument.startswith("--") else before
-    name = option.partition("=")[0]
-    # A variable's value is a part of SQL, where lines are harmless.
-    if not is_safe(argument, lines=name == "--var"):
-        what = escaped(name) if name.startswith("-") else "an argument"
-        raise typer.BadParameter(f"{what} {PROBLEM}; write it without them")
+        return super().parse_args(ctx, [_name_of_today(argument) for argument in args])
 
 
 def _name_of_today(argument: str) -> str:
@@ -212,6 +166,9 @@ def _runnable(function: CommandFunction, traced: bool) -> Callable[..., None]:
         before = flags_of(given["ctx"])
         quiet, verbose = given.pop(QUIETLY.name), given.pop(VERBOSELY.name)
         flags = replace(before, quiet=before.quiet or quiet, verbose=before.verbose or verbose)
+        if flags.quiet and flags.verbose:
+            # One of them before the command, one behind it.
+            given["ctx"].fail(exclusion("--quiet", "--verbose"))
         given["ctx"].obj = flags
         asked = given.get("output", OutputFormat.TABLE)
         # A form that only one command has is for programs that read no errors of ours.

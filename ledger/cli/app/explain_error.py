@@ -47,6 +47,8 @@ DATABASE_ERRORS = (
 )
 """What is raised where the ledger's database is lost, or takes no session. Errors of files have a
 name, and what goes wrong with our own output nobody raises (`ledger.outlet`)."""
+WRONG_PATHS = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError)
+"""What a path that was named wrong raises; rights and a full disk are no wrong usage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def explain(error: BaseException) -> Explanation:
             return Explanation(
                 f"{_shown(error.filename)} cannot be used ({error.strerror}); correct the path, "
                 "or the rights to it",
-                ExitCode.FAILED,
+                ExitCode.USAGE if isinstance(error, WRONG_PATHS) else ExitCode.FAILED,
             )
         case _ if isinstance(error, DATABASE_ERRORS):
             return Explanation(str(unreachable(error)), ExitCode.UNREACHABLE)

@@ -37,6 +37,8 @@ ORDER: Final = (WHICH_DATABASES, WHICH_MIGRATIONS, HOW_FAR, TIMEOUTS, RECORD, OU
 FEW: Final = 8
 """So many options are read at a glance."""
 SECONDS: Final = "SECONDS"
+LAST_POSITION: Final = 2**63 - 1
+"""The last position that a log can have; no help needs to say so."""
 _DAY_S: Final = 86_400.0
 _BRACKETS: Final = re.compile(r"\[([^\[\]]*)\]")
 
@@ -101,7 +103,7 @@ def limits_in_words(low: float | None, high: float | None, *, seconds: bool = Fa
     That nothing is below zero goes without saying.
     """
     least = f"{low:,.15g}" if low else ""
-    if high is None:
+    if high is None or high == LAST_POSITION:
         return f"{least} or more" if least else ""
     most = f"{high:,.15g}"
     if seconds and not least and high % _DAY_S == 0:

@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from ledger.cli.app.argument_check import Checked
 from ledger.cli.app.help_page import CommandGroup
 
 ROOMS: Mapping[str, tuple[str, ...]] = {
@@ -37,7 +38,7 @@ FORMER_NAMES = {"migration": "bundle"}
 """Names that commands had; they still work, and no help shows them."""
 
 
-class Rooms(CommandGroup):
+class Rooms(Checked, CommandGroup):
     """The commands of all rooms, as the command line knows them."""
 
     def list_commands(self, ctx: Any) -> list[str]:

@@ -11,6 +11,7 @@ import typer
 from ledger.cli.app.help_page import WHICH_EVENTS
 from ledger.errors import WrongArgument
 from migrations.clock import SYSTEM_CLOCK
+from migrations.printable import escaped
 
 AGO = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s*(s|m|min|h|d|w)")
 UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -38,8 +39,27 @@ UntilOption = Annotated[
 ]
 
 
+def moments_between(
+    since: str | None, until: str | None, now: datetime | None = None
+) -> tuple[datetime | None, datetime | None]:
+    """The moments that --since and --until name. Raises `WrongArgument`, also where none is between
+    them.
+    """
+    now = now or SYSTEM_CLOCK.now()
+    first, last = moment_in("--since", since, now), moment_in("--until", until, now)
+    if first is not None and last is not None and first >= last:
+        raise WrongArgument(
+            f"--since {escaped(since or '')!r} is not before --until {escaped(until or '')!r}, so "
+            "nothing is between them; say the earlier one with --since"
+        )
+    return first, last
+
+
 def moment_in(option: str, text: str | None, now: datetime | None = None) -> datetime | None:
-    """The moment that an option names; one without a zone is in UTC. Raises `WrongArgument`."""
+    """The moment that an option names; one without a zone is in UTC.
+
+    Raises `WrongArgument`, also for one that is still to come: nothing is recorded of it.
+    """
     if text is None:
         return None
     now, said = now or SYSTEM_CLOCK.now(), text.strip().lower()
@@ -47,8 +67,14 @@ def moment_in(option: str, text: str | None, now: datetime | None = None) -> dat
         found = _moment(said, now)
     except (ValueError, OverflowError):
         found = None
+    shown = f"{option} {escaped(text)!r}"
     if found is None:
-        raise WrongArgument(f"{option} {text!r} is no moment; {WRITTEN}2026-11-30T14:05+01:00)")
+        raise WrongArgument(f"{shown} is no moment; {WRITTEN}2026-11-30T14:05+01:00)")
+    if found > now:
+        raise WrongArgument(
+            f"{shown} is still to come, it is {now.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z now; "
+            "write a moment that has passed, or leave it out"
+        )
     return found
 
 

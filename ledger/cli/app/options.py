@@ -94,20 +94,6 @@ AllOption = Annotated[
 ]
 
 
-def _selects_something(ctx: typer.Context, param: typer.CallbackParam, value: str) -> str:
-    """The selection as it stands; one that is given and empty is no wish for the whole fleet.
-
-    A variable that nobody set looks like that.
-    """
-    given = ctx.get_parameter_source(param.name)
-    if given and given.name != "DEFAULT" and not value.strip():
-        raise typer.BadParameter(
-            "the selection is empty, as from a variable that is not set; write which databases "
-            "are meant, for example `tier=gold`, or leave the option out for the whole fleet"
-        )
-    return value
-
-
 SelectOption = Annotated[
     str,
     typer.Option(
@@ -118,7 +104,6 @@ SelectOption = Annotated[
             "Only these databases: label=value, label!=value, label in (a,b), notin (a,b), label, "
             "!label, id=t0*, pool=…, status=…, joined by comma. Default: the whole fleet."
         ),
-        callback=_selects_something,
         autocompletion=completion.selections,
         rich_help_panel=WHICH_DATABASES,
     ),
@@ -213,7 +198,7 @@ class PaceOptions(OptionGroup):
         typer.Option(
             "--waves",
             metavar="SIZES",
-            help="Like 1,10%,rest; the first is the canary.",
+            help="Like `1,10%,rest`; the first is the canary.",
             rich_help_panel=HOW_FAR,
         ),
     ] = None

@@ -185,6 +185,8 @@ def row_of(change: ObjectChange) -> dict[str, Any]:
 
 async def _other(place: DatabaseOptions, other: str, schema: str) -> _Side:
     if other.startswith(SNAPSHOT_FILE):
+        if schema:
+            raise WrongArgument("a snapshot is of one schema; leave --other-schema out")
         return _read(other.removeprefix(SNAPSHOT_FILE))
     named = replace(place, database=other, schema=schema or place.schema)
     return await _side(named)

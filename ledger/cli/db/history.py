@@ -168,7 +168,7 @@ async def repair(
     ways = (standalone_adoption.accept_gone, standalone_adoption.accept_changed)
     accept = ways[accept_changed]
     what = "its file as it is now" if accept_changed else "that its file is gone"
-    settings, outside = connection_of(place), permission.granted()
+    settings, outside = connection_of(place), permission.granted(keeps_reason=True)
     migrations = loaded(ctx, directory, format, var)
     confirm_outside(settings.place, f"accept of {version} {what}", outside, yes=yes)
     outcome = await accept(

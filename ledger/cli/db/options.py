@@ -36,11 +36,18 @@ class OutsideLedgerOptions(OptionGroup):
         str | None, typer.Option("--reason", metavar="TEXT", help="Why; kept in the journal.")
     ] = None
 
-    def granted(self) -> Outside | None:
-        """The permission, if it was given. Raises `WrongArgument` when it lacks a reason."""
+    def granted(self, *, keeps_reason: bool = False) -> Outside | None:
+        """The permission, if it was given; a command that `keeps_reason` takes one without it, too.
+
+        Raises `WrongArgument` when it lacks a reason, and for one that nobody would keep.
+        """
         from migrations.standalone import Outside
 
         if not self.outside_ledger:
+            if self.reason is not None and not keeps_reason:
+                raise WrongArgument(
+                    "--reason does nothing without --outside-ledger; say both, or neither"
+                )
             return None
         if not (self.reason or "").strip():
             raise WrongArgument("--outside-ledger needs --reason, which the ledger will record")

@@ -64,7 +64,7 @@ async def resolve(
     reason = (permission.reason or "").strip()
     if not reason:
         raise WrongArgument("say how you know with --reason; it is kept in the journal")
-    settings, outside = connection_of(place), permission.granted()
+    settings, outside = connection_of(place), permission.granted(keeps_reason=True)
     migrations = loaded(ctx, folder, format, var)
     word = "applied" if applied else "not applied"
     confirm_outside(settings.place, f"record that {migration} is {word}", outside, yes=yes)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledger.cli.app.argument_check import refuse_beside
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
@@ -76,6 +77,7 @@ async def drift(
     """
     async with opened(ctx) as session:
         if words:
+            refuse_beside(ctx, ACCEPT, "--select", "--timeout", "--sql")
             return await _accept(session, words, why, Output(output), yes=yes)
         asked, service = why.asked(), session.ledger.drift
         check = await service.look(select, asked)

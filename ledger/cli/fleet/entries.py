@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,6 +18,7 @@ import yaml
 from pydantic import ValidationError
 
 from ledger.cli.app.schemas import schemas_in
+from ledger.cli.fleet.yaml_faults import place_and_fault
 from ledger.cli.fleet.yaml_items import OtherItem, PlacedKey, PlacedMapping
 from ledger.contracts.registry import Connection, TargetName
 from ledger.domain.check_results import ACCEPTED, SHARED_LOGIN
@@ -27,6 +27,7 @@ from ledger.domain.fleet_changes import WORDS
 from ledger.domain.refusals import InvalidDatabase
 from ledger.errors import FleetFileError, WrongArgument
 from ledger.settings.secret_rules import PLACEHOLDER
+from migrations.likeness import nearest
 
 DATABASES, POOLS = "databases", "pools"
 """The parts of the file; the first is a list that may be long."""
@@ -41,8 +42,6 @@ _NAMES = {word: part for part, word in WORDS.items()}
 _TEMPLATES = ("database", "user", "role")
 """What may name the id of the database; a reference to a password is filled in by the agents."""
 _OTHER_PLACEHOLDER = re.compile(r"\{\w*\}")
-_QUOTED = re.compile(r"""\s['"](?!.['"]).*['"]""", re.DOTALL)
-"""What YAML's words repeat of the file; it may be a secret. A sign that was expected is none."""
 _PORT = re.compile(r"[0-9]{1,5}")
 
 
@@ -116,14 +115,11 @@ class FleetReading:
         else:
             self._fault(line, _unknown(key, "a part of the file", (POOLS, DATABASES)))
 
-    def is_no_yaml(self, error: yaml.YAMLError) -> NoReturn:
+    def is_no_yaml(self, error: yaml.YAMLError, text: str) -> NoReturn:
         """Say where reading ended, with what was wrong before that."""
-        mark, why = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-        reason = f": {_QUOTED.sub('', why)}" if why else ""
-        if mark is None:
-            raise FleetFileError(f"{self._file} is not YAML{reason or f': {error}'}") from None
-        line = mark.line + 1
-        self._faults[line, f"line {line} is not YAML{reason}; nothing behind it was read"] = None
+        line, fault = place_and_fault(error, text)
+        said = f"line {line} is not YAML: {fault}; nothing behind it was read"
+        self._faults[line, said] = None
         raise self._error() from None
 
     def entries(self) -> list[FleetFileEntry]:
@@ -345,13 +341,14 @@ def _kind(value: Any) -> str:
 
 
 def _unknown(key: str, what: str, known: tuple[str, ...]) -> str:
-    nearest = get_close_matches(key, known, n=1, cutoff=0.0)[0]
-    return f"`{key}` is not {what}; the nearest is `{nearest}`"
+    near = nearest(key, known)
+    like = f"the nearest is `{near}`" if near else f"there are {', '.join(known)}"
+    return f"`{key}` is not {what}; {like}"
 
 
 def _unknown_pool(database: str, pool: str, pools: Mapping[str, _Said]) -> str:
-    nearest = get_close_matches(pool, pools, n=1, cutoff=0.0)
-    near = f" (the nearest is {nearest[0]})" if nearest else ""
+    like = nearest(pool, pools)
+    near = f" (the nearest is {like})" if like else ""
     return (
         f"database {database}: pool {pool} is not under `pools`{near}; correct it, or add it "
         f"there as `{pool}: {{}}` if its databases have nothing in common"

@@ -40,7 +40,7 @@ def read_fleet(file: Path, default_pool: str) -> list[FleetFileEntry]:
                 "one entry for each, `ledger fleet apply --help` shows an example"
             )
     except yaml.YAMLError as error:
-        reading.is_no_yaml(error)
+        reading.is_no_yaml(error, text)
     except RecursionError:
         raise FleetFileError(
             f"{file} has too many parts within parts; write `databases:` with one entry for each"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledger.cli.app.argument_check import refuse_beside
 from ledger.cli.app.command import command, flags_of
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.help_page import OUTPUT
@@ -105,6 +106,10 @@ async def lint(
     settings = flags_of(ctx).load().settings
     options = options_of(settings)
     place = place_of(paths or (), which.folder)
+    if place.files:
+        refuse_beside(ctx, "a file that is named", "--all", "--since")
+    elif paths:
+        refuse_beside(ctx, "a folder that is named", "--folder")
     wanted = FailOn(fail_on or settings.lint.fail_on)
     try:
         migrations = await _loaded(place, which, settings)
@@ -134,8 +139,8 @@ def options_of(settings: Settings) -> LintOptions:
         for name in names:
             if name not in REGISTRY:
                 raise SettingsError(
-                    f"lint.{table} names {name!r}, which is no rule; {nearest(name)}: write that, "
-                    "or see the manual's page of rules"
+                    f"lint.{table} names {name!r}, which is no rule; {nearest(name)}; write one "
+                    "that is, or see the manual's page of rules"
                 )
     return LintOptions(
         section.severity,

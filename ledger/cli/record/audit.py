@@ -12,7 +12,7 @@ import typer
 from ledger.cli.app.command import command, opened, tell_behind
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.app.help_page import CommandGroup
+from ledger.cli.app.help_page import LAST_POSITION, CommandGroup
 from ledger.cli.app.options import ReasonOptions
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from migrations.printable import escaped
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 COLUMNS = ("position", "stream", "event", "recorded_at", "by", "why", "try")
 
 KEPT_END = re.compile(r"(?P<position>[0-9]{1,19}):(?P<chain>[0-9a-fA-F]{64})")
-LAST_POSITION = 2**63 - 1
 
 audit_app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Whether the record is whole.")
 
@@ -59,6 +58,7 @@ async def verify(
             "--at",
             metavar="POSITION",
             min=0,
+            max=LAST_POSITION,
             help="Show the chain's value there too; may be repeated.",
         ),
     ] = None,
@@ -196,7 +196,9 @@ async def unreadable(ctx: typer.Context, output: OutputOption = OutputFormat.TAB
 )
 async def set_aside(
     ctx: typer.Context,
-    position: Annotated[int, typer.Argument(metavar="POSITION", min=1, help="Where it stands.")],
+    position: Annotated[
+        int, typer.Argument(metavar="POSITION", min=1, max=LAST_POSITION, help="Where it stands.")
+    ],
     why: ReasonOptions,
     leaf: Annotated[
         str,

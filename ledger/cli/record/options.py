@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import typer
 
 from ledger.cli.app import completion
-from ledger.cli.app.help_page import WHICH_EVENTS
-from ledger.cli.app.moments import SinceOption, UntilOption, moment_in
+from ledger.cli.app.help_page import LAST_POSITION, WHICH_EVENTS
+from ledger.cli.app.moments import SinceOption, UntilOption, moments_between
 from ledger.cli.app.option_groups import OptionGroup
 from ledger.cli.app.output import Output
+from ledger.errors import WrongArgument
 
 if TYPE_CHECKING:
     from ledger.service.history import Search
@@ -43,11 +44,23 @@ class PagingOptions(OptionGroup):
     until: UntilOption = None
     after: Annotated[
         int | None,
-        typer.Option("--after", metavar="POSITION", min=0, help="Only behind this position."),
+        typer.Option(
+            "--after",
+            metavar="POSITION",
+            min=0,
+            max=LAST_POSITION,
+            help="Only behind this position.",
+        ),
     ] = None
     before: Annotated[
         int | None,
-        typer.Option("--before", metavar="POSITION", min=1, help="Only before this position."),
+        typer.Option(
+            "--before",
+            metavar="POSITION",
+            min=1,
+            max=LAST_POSITION,
+            help="Only before this position.",
+        ),
     ] = None
     limit: Annotated[
         int | None,
@@ -64,11 +77,17 @@ class PagingOptions(OptionGroup):
         """What is looked for. Raises `WrongArgument`."""
         from ledger.service.history import Search
 
+        since, until = moments_between(self.since, self.until)
+        if self.before is not None and self.before <= (self.after or 0) + 1:
+            raise WrongArgument(
+                f"no position is behind {self.after or 0} and before {self.before}; say the "
+                "smaller one with --after"
+            )
         return Search(
             database=self.database,
             by=self.by,
-            since=moment_in("--since", self.since),
-            until=moment_in("--until", self.until),
+            since=since,
+            until=until,
             after=self.after or 0,
             before=self.before,
         )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from ledger.cli.bundle.commands import DIGEST_SHOWN
 from ledger.domain.wording import failure_text, number_of
+from migrations.likeness import nearest
+from migrations.printable import escaped
 
 if TYPE_CHECKING:
     from ledger.contracts.envelope import Metadata, Recorded
@@ -61,8 +62,9 @@ def refuse_unknown_types(kinds: Sequence[str]) -> None:
 
     for kind in kinds:
         if kind not in EVENTS:
-            near = get_close_matches(kind, EVENTS, n=1, cutoff=0.0)[0]
-            raise WrongArgument(f"no event is of the type {kind!r}; the nearest is {near}")
+            near = nearest(kind, EVENTS)
+            like = f"the nearest is {near}" if near else "they are called like MigrationFailed"
+            raise WrongArgument(f"no event is of the type {escaped(kind)!r}; {like}")
 
 
 def told(event: Event) -> str:

@@ -47,6 +47,8 @@ def plan_request(
 
     if travel.phase is not None and direction != "up":
         raise WrongArgument("--phase is for going up; leave it out")
+    if travel.out_of_order and direction != "up":
+        raise WrongArgument("--allow-out-of-order is for going up; leave it out")
 
     return PlanRequest(
         direction=direction,

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ledger.service.status import DatabaseGroup, RolloutSummary
 
 STILL, ACCEPTED = ", and count as before", ", and are accepted"
+NAMED = 5
+"""How many databases are named before the others are only counted."""
 CAUSES_SHOWN = 8
 """How many causes a question names before it only counts the rest."""
 
@@ -40,10 +42,25 @@ async def retry_facts(session: Session, rollout: str, tried: Sequence[str]) -> l
             f"{budget.describe(course.total, course.plan.budget)}; to let them pass: "
             f"`ledger rollout resume {rollout}`"
         )
-    elif counted and course.goes_back:
+        return facts
+    if counted and course.goes_back:
         facts.append(f"halts again at its end: {number_of(counted, 'failure')} left")
-    elif pending := row.tally.of("pending"):
-        facts.append(f"goes on with {number_of(pending, 'pending database')}")
+        return facts
+    return facts + await _going(session, rollout, row, "goes on with ", "pending database")
+
+
+async def _going(
+    session: Session, rollout: str, row: RolloutSummary, what: str, noun: str
+) -> list[str]:
+    """How many databases get an order from now on; those that none reaches are left out."""
+    away = await session.ledger.rollouts.away(rollout)
+    going = row.tally.of("pending", "unfinished") - len(away)
+    facts = [f"{what}{number_of(going, noun)}"] if going > 0 else []
+    if away:
+        facts.append(
+            f"left out, for they are suspended or retired: {number_of(len(away), 'database')}, "
+            f"{_names(away[:NAMED], len(away))}"
+        )
     return facts
 
 
@@ -65,9 +82,7 @@ async def resume_facts(session: Session, rollout: str) -> list[str]:
     facts = _beginning("resume", course, row)
     counting = ACCEPTED if course.status == "halted" else STILL
     facts += _left_alone(await rollouts.causes(rollout), counting)
-    if going := row.tally.of("pending", "unfinished"):
-        facts.append(f"ordered from now on: {number_of(going, 'database')}")
-    return facts
+    return facts + await _going(session, rollout, row, "ordered from now on: ", "database")
 
 
 async def abort_facts(session: Session, rollout: str, *, cancel: bool) -> list[str]:

@@ -81,6 +81,24 @@ async def test_retry_of_one_database_leaves_the_other_failed_and_the_rollout_hal
     assert "4 applied" in again.out
 
 
+async def test_who_left_the_fleet_since_is_not_counted_among_those_that_are_ordered(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    await ledger("up", "--yes")
+    await do(fleet.addresses["t0"], "INSERT INTO parcels VALUES (7)")
+    (migrations / "3_no_seven.sql").write_text(NO_NEW_SEVEN)
+    up = await ledger("up", "--yes", "--waves", "1,rest", "-o", "json")
+    assert up.code == ExitCode.HALTED
+    assert (await ledger("fleet", "retire", "t2", "--yes")).code == 0
+    assert (await ledger("fleet", "suspend", "t3", "--yes")).code == 0
+
+    left_out = "  left out, for they are suspended or retired: 2 databases, t2, t3"
+    retried = await ledger("rollout", "retry", "--no-wait")
+    assert question(retried)[-2:] == ["  goes on with 1 pending database", left_out]
+    resumed = await ledger("rollout", "resume", "--yes", "--no-wait")
+    assert question(resumed)[-2:] == ["  ordered from now on: 1 database", left_out]
+
+
 async def test_resume_names_whose_failures_it_accepts(
     ledger: LedgerProgram, migrations: Path, fleet: Fleet
 ) -> None:

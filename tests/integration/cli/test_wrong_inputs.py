@@ -135,6 +135,75 @@ RECORD: list[Row] = [
     ("db up", USAGE, "", ""),
     ("db status --database nonsense", USAGE, "address", "postgresql://"),
 ]
+TYPED: list[Row] = [
+    ("plan --down 1 --to 1", USAGE, "--down and --to exclude one another", "say one of them"),
+    ("plan --down 1 --phase expand", USAGE, "--down and --phase exclude", "say one of them"),
+    ("plan --all --sql", USAGE, "--all and --sql exclude", "say one of them"),
+    ("plan --bundle a --folder migrations", USAGE, "--bundle and --folder", "say one of them"),
+    ("up --bundle a --var x=1", USAGE, "--bundle and --var", "say one of them"),
+    ("up --bundle ''", USAGE, "'--bundle': it is empty", "leave it out"),
+    ("up --reason ' '", USAGE, "'--reason': it is empty", "leave it out"),
+    ("up --ticket ''", USAGE, "'--ticket': it is empty", "leave it out"),
+    ("up -s ''", USAGE, "the selection is empty", "for the whole fleet"),
+    ("up -s id=t0 -s id=t1", USAGE, "--select is there twice", "with commas"),
+    ("up --wait --no-wait", USAGE, "--wait and --no-wait exclude", "say one of them"),
+    ("up --no-wait --timeout 5", USAGE, "--no-wait and --timeout", "say one of them"),
+    ("up --in-flight 99999999999999999999", USAGE, "--in-flight", "at most 2,147,483,647"),
+    ("up --deadline 1e300", USAGE, "--deadline", "at most 31,622,400 (366 days)"),
+    ("up --timeout nan", USAGE, "--timeout", "'nan' is no number"),
+    ("down 99999999999999999999", USAGE, "is too large", "at most 2,147,483,647"),
+    ("down --allow-out-of-order", USAGE, "--allow-out-of-order is for going up", "leave it out"),
+    ("status --limit 99999999999999999999", USAGE, "--limit", "at most 2,147,483,647"),
+    ("status --all --behind", USAGE, "--all and --behind", "say one of them"),
+    ("status --every 2", USAGE, "--every does nothing without --watch", "say both"),
+    ("fleet list --limit -5", USAGE, "--limit", "1 or more"),
+    ("fleet show ''", USAGE, "DATABASE': it is empty", "say what is meant"),
+    ("fleet check --timeout -1", USAGE, "--timeout", "0 or more"),
+    ("rollout retry ''", USAGE, "ROLLOUT': it is empty", "leave it out"),
+    ("events --after 99999999999999999999", USAGE, "--after", "9,223,372,036,854,775,807"),
+    ("events --after 9 --before 5", USAGE, "no position is behind 9 and before 5", "--after"),
+    ("events --follow --until 1h", USAGE, "--follow and --until", "say one of them"),
+    ("history --since 1h --until 2h", USAGE, "'1h' is not before --until '2h'", "--since"),
+    ("history --since 9999-01-01", USAGE, "is still to come", "has passed"),
+    ("history --until 9999-01-01", USAGE, "is still to come", "has passed"),
+    ("history ''", USAGE, "WHAT': it is empty", "leave it out"),
+    ("audit verify --at 99999999999999999999", USAGE, "--at", "9,223,372,036,854,775,807"),
+    ("audit set-aside 0 --reason x", USAGE, "'0' is too small", "1 or more"),
+    ("traces show x --limit 99999", USAGE, "--limit", "at most 10,000"),
+    ("lint migrations --folder x", USAGE, "goes without --folder", "leave one of them out"),
+    ("lint migrations/1_a.sql --all", USAGE, "goes without --all", "leave one of them out"),
+    ("drift accept t0 -s id=t0", USAGE, "goes without --select", "leave one of them out"),
+    ("drift accept t0 --no-sql --yes", USAGE, "goes without --sql", "leave one of them out"),
+    ("check --folder ''", USAGE, "'--folder'", "it is empty"),
+    ("resolve t0 1 --applied --not-applied --reason x", USAGE, "exclude", "say one of them"),
+    ("repair 1 --accept-changed --gone --reason x", USAGE, "exclude", "say one of them"),
+    ("dev --tenants 99999", USAGE, "--tenants", "at most 1,000"),
+    ("-q status -v", USAGE, "--quiet and --verbose exclude", "say one of them"),
+    ("--config '' status", USAGE, "'--config': it is empty", "leave it out"),
+    ("--kafka-bootstrap '' status", USAGE, "'--kafka-bootstrap': it is empty", "leave it out"),
+    ("create x --folder migrations/1_a.sql", USAGE, "cannot be made", "Name another folder"),
+    ("create x --folder migrations/1_a.sql/y", USAGE, "cannot be made", "Name another folder"),
+    ("plan --folder migrations/1_a.sql", USAGE, "cannot be listed", "Name a readable folder"),
+    ("dev --folder migrations/1_a.sql", USAGE, "cannot be used", "correct the path"),
+    ("--config no.toml status", USAGE, "no.toml is not TOML: line 2", "double quotes"),
+    ("--config kind.toml status", USAGE, "monitoring.port (from kind.toml)", "no whole number"),
+    ("--config table.toml status", USAGE, "rollout, which is a table", "write [rollout]"),
+    ("fleet diff -f tab.yaml", USAGE, "line 2 is not YAML: it begins with a tab", "spaces"),
+    ("--kafka-bootstrap :9092 status", USAGE, "':9092' has no host", "write HOST:PORT"),
+    ("--kafka-bootstrap broker status", USAGE, "'broker' has no port", "write HOST:PORT"),
+    ("--kafka-bootstrap b:x serve", USAGE, "'b:x' has a port that is none", "1 to 65,535"),
+    ("--kafka-bootstrap b:70000 status", USAGE, "has a port that is none", "1 to 65,535"),
+    ("--kafka-bootstrap kafka://b:1 status", USAGE, "has a scheme", "kafka.security_protocol"),
+    ("--kafka-bootstrap 'a:1;b:2' status", USAGE, "more than one address", "with commas"),
+    ("--kafka-bootstrap a:1,,b:2 status", USAGE, "an address is empty", "with commas"),
+    ("--kafka-bootstrap ::1:9092 status", USAGE, "without brackets", "[::1]:9092"),
+    ("--kafka-bootstrap u:pw@b:1 status", USAGE, "carries a login", "kafka.sasl_username"),
+    ("status -s zzz=1", REFUSED, "no database has the label 'zzz';", "ledger fleet list"),
+    ("status -s status=xyzzy", USAGE, "'xyzzy' is no status; there are", "active"),
+    ("events --type Qqq", USAGE, "no event is of the type 'Qqq'", "like MigrationFailed"),
+    ("db up -d env:LEDGER_DATABASE_URL --reason x", USAGE, "--outside-ledger", "say both"),
+    ("db verify -d x --allow-shell", USAGE, "--allow-shell", "without --allow-code"),
+]
 OWN_DATABASE: list[Row] = [
     (
         NOBODY,
@@ -157,6 +226,8 @@ OWN_DATABASE: list[Row] = [
     ("mysql://ada@127.0.0.1/x", USAGE, "cannot be read", "postgresql://"),
     ("", USAGE, "", "LEDGER_DATABASE_URL"),
 ]
+TABLES = {"plans": PLANS, "fleet": FLEET, "record": RECORD, "typed": TYPED}
+ROWS = [row for rows in TABLES.values() for row in rows]
 
 
 @pytest.fixture
@@ -165,6 +236,10 @@ def typed(
 ) -> CliRunner:
     """Where these commands are typed: a ledger with four databases, and some files."""
     (tmp_path / "empty.yaml").write_text("")
+    (tmp_path / "tab.yaml").write_text("databases:\n\t- id: x\n")
+    (tmp_path / "no.toml").write_text("[rollout]\nwaves = 1,rest\n")
+    (tmp_path / "kind.toml").write_text('[monitoring]\nport = "x"\n')
+    (tmp_path / "table.toml").write_text("rollout = 5\n")
     (tmp_path / "bad.yaml").write_text("databases:\n  - id: x\n    hots: y\n")
     (tmp_path / "migrations").mkdir()
     (tmp_path / "migrations" / "1_a.sql").write_text("-- +migrate Up\nCREATE TABLE a ();\n")
@@ -186,7 +261,7 @@ def wrong_in(typed: CliRunner, rows: list[Row]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("rows", [PLANS, FLEET, RECORD], ids=["plans", "fleet", "record"])
+@pytest.mark.parametrize("rows", TABLES.values(), ids=TABLES)
 def test_each_wrong_input_gets_a_sentence_with_what_to_do_and_records_nothing(
     typed: CliRunner, rows: list[Row]
 ) -> None:
@@ -208,7 +283,7 @@ def test_each_wrong_address_of_the_ledger_is_told_with_what_is_wrong_in_it(
 
 
 def test_programs_get_each_error_as_one_object_on_stderr(typed: CliRunner) -> None:
-    for line, code, *_ in [*PLANS, *FLEET, *RECORD]:
+    for line, code, *_ in ROWS:
         words = shlex.split(line)
         if code == USAGE or words[0] == "create":
             # What is no command line is told before a command is there to answer
@@ -221,7 +296,7 @@ def test_programs_get_each_error_as_one_object_on_stderr(typed: CliRunner) -> No
 
 
 def test_the_table_is_long_and_speaks_of_every_noun() -> None:
-    rows = [line for line, *_ in [*PLANS, *FLEET, *RECORD]]
+    rows = [line for line, *_ in ROWS]
     assert len(rows) + len(OWN_DATABASE) >= 80
     nouns = {path.split()[1] for path in every_command() if path.startswith("ledger ")}
     quiet = {"version", "dev", "replay", "serve"}

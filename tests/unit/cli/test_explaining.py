@@ -73,6 +73,14 @@ def test_a_file_that_cannot_be_used_is_no_outage() -> None:
     assert told.text.startswith(r"/srv/\x1bmigrations cannot be used (Permission denied); correct")
 
 
+@pytest.mark.parametrize(
+    "error", [FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError]
+)
+def test_a_path_that_is_named_wrong_is_wrong_usage(error: type[OSError]) -> None:
+    told = explain(error(errno.EEXIST, "File exists", "a.sql"))
+    assert (told.code, "a.sql cannot be used (File exists)" in told.text) == (ExitCode.USAGE, True)
+
+
 def test_an_unexpected_error_is_told_with_its_place_and_where_the_details_are() -> None:
     try:
         from ledger.settings import masked

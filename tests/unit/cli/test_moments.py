@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ledger.cli.app.moments import moment_in
+from ledger.cli.app.moments import moment_in, moments_between
 from ledger.cli.app.output import distance, moment_shown
 from ledger.errors import WrongArgument
 
@@ -46,3 +46,24 @@ def test_times_are_told_with_their_zone_and_how_far_they_are() -> None:
     assert distance(NOW, NOW) == "now"
     assert distance(NOW + timedelta(hours=5), NOW) == "in 5 h"
     assert distance(NOW - timedelta(days=40), NOW) == "40 d ago"
+
+
+@pytest.mark.parametrize("text", ["2026-11-30 01:02:04", "23:59", "2026-12-01", "9999-12-31"])
+def test_a_moment_that_is_still_to_come_is_refused_with_what_time_it_is(text: str) -> None:
+    with pytest.raises(WrongArgument, match=r"still to come, it is 2026-11-30 01:02:03Z now"):
+        moment_in("--since", text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("since", "until"), [("1h", "2h"), ("2h", "2h"), ("2026-11-30", "2026-11-29"), ("now", "1s")]
+)
+def test_a_beginning_that_is_not_before_the_end_is_refused(since: str, until: str) -> None:
+    with pytest.raises(WrongArgument, match=r"is not before --until .* nothing is between them"):
+        moments_between(since, until, NOW)
+
+
+def test_a_beginning_before_the_end_and_either_alone_are_taken() -> None:
+    hour = timedelta(hours=1)
+    assert moments_between("2h", "1h", NOW) == (NOW - 2 * hour, NOW - hour)
+    assert moments_between(None, "1h", NOW) == (None, NOW - hour)
+    assert moments_between("1h", None, NOW) == (NOW - hour, None)
