@@ -220,6 +220,14 @@ class PreflightRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class TableSize:
+    """How large a table is, indexes included; its name is `schema.table`, quoted where it must."""
+
+    name: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class PreflightResult:
     """What one check found: `limit` is the bound that decided, or would have next.
 
@@ -231,6 +239,8 @@ class PreflightResult:
     value: float | None = None
     limit: float | None = None
     said: str = ""
+    tables: tuple[TableSize, ...] = ()
+    """Of `table_size`: the largest of the touched tables, whatever the verdict."""
 
     def __post_init__(self) -> None:
         """Whatever a tenant's names hold is one line that nothing in it can break."""

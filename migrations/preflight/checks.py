@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from migrations.model.preflight import (
     PreflightCheck,
     PreflightPolicy,
     PreflightResult,
+    TableSize,
     judged,
 )
 from migrations.model.windows import minutes_until_open, window_text
@@ -45,6 +46,7 @@ class Measured:
 
     value: float | None
     said: str = ""
+    tables: tuple[TableSize, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ def _result(one: CheckDeclaration, situation: Situation) -> PreflightResult:
     if one.needs is not None and (why := situation.answers.refused.get(one.needs)):
         return judged(one.check, None, f"{why}; {_remedy(one.needs)}", bounds)
     measured = one.measure(situation)
-    return judged(one.check, measured.value, measured.said, bounds)
+    found = judged(one.check, measured.value, measured.said, bounds)
+    return replace(found, tables=measured.tables) if measured.tables else found
 
 
 def _remedy(question: PreflightQuestion) -> str:
@@ -220,7 +223,9 @@ def _most_behind(rows: Iterable[Sequence[Any]], said: str) -> Measured:
 
 
 def _table_size(situation: Situation) -> Measured:
-    return _largest(situation.of(PreflightQuestion.TABLES).get("largest") or (), MB)
+    rows = situation.of(PreflightQuestion.TABLES).get("largest") or ()
+    sizes = [TableSize(name, int(amount)) for name, amount in rows if amount is not None]
+    return replace(_largest(rows, MB), tables=tuple(sizes))
 
 
 def _table_rows(situation: Situation) -> Measured:

@@ -83,6 +83,9 @@ WHERE type IN (
     'KeyRevoked', 'OutcomeResolved', 'RetryRequested', 'RolloutAborted', 'RolloutPaused',
     'RolloutPlanned', 'RolloutResumed', 'RolloutStarted', 'UndoStarted');
 
+-- What databases were asked before anything was applied there: the latest say how large tables are.
+CREATE INDEX log_preflights ON ledger.log (position) WHERE type = 'PreflightChecked';
+
 -- Every type that the log can hold, its newest version, and a regular expression for the streams that
 -- it may stand in.
 CREATE TABLE ledger.event_type (

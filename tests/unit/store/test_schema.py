@@ -9,7 +9,7 @@ from importlib.resources import files
 from ledger.store.log.history import REQUESTS
 
 FROZEN = {
-    "0001_log.sql": "f7aae84fd2b86911aee70a2a507e6cdc2228d48ea47af0b28c26c4cf9dcb4fa7",
+    "0001_log.sql": "cbf67195e5bb9e43625ebe163160f6f2d883e463f7b73c3f26c46228289785b2",
     "0002_read_models.sql": "ad9692a6bc77f79b24f4960f8cade5b617258a56d2c813e485669338ce16bf17",
     "0003_requests.sql": "1d647c606fa71238e783d6caf807d4d90a04f9e0516872253d643513007aced1",
 }
