@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,8 +23,10 @@ from ledger.cli.app.options import (
 )
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.variables import declared
+from ledger.cli.lint.commands import options_of
 from ledger.cli.rollout.plan import facts, plan_request, show_plan
 from ledger.cli.rollout.watch import stay
+from migrations.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
     from ledger.service.plans import Plan
@@ -66,6 +69,16 @@ SqlOption = Annotated[
 ]
 
 
+class PlanFormat(StrEnum):
+    """How a plan is written to stdout."""
+
+    TABLE = "table"
+    JSON = "json"
+    NDJSON = "ndjson"
+    CSV = "csv"
+    MARKDOWN = "markdown"
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     panel = "Every day"
@@ -78,6 +91,7 @@ def register(app: typer.Typer) -> None:
             "ledger plan --select tier=gold --waves 1,25%,rest",
             "ledger plan --down 1",
             "ledger plan --sql",
+            "ledger plan -o markdown",
         ),
     )(plan)
     command(
@@ -115,12 +129,23 @@ async def plan(
     ] = 0,
     every: AllOption = False,
     sql: SqlOption = False,
-    output: OutputOption = OutputFormat.TABLE,
+    output: Annotated[
+        PlanFormat,
+        typer.Option(
+            "--output",
+            "-o",
+            help="table for people; json, ndjson, csv; markdown for a pull request.",
+            show_default=True,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = PlanFormat.TABLE,
 ) -> None:
     """Show what `up` (or `down`) would do: which databases, in which waves, which migrations.
 
-    Nothing is recorded and no database is touched.
+    Each migration with what it does and locks, its risk and why, and how long it took elsewhere, as
+    far as its text and the log tell. Nothing is recorded and no database is touched.
     """
+    markdown = output is PlanFormat.MARKDOWN
     async with opened(ctx) as session:
         request = plan_request(
             travel,
@@ -135,9 +160,19 @@ async def plan(
             to_version=to,
             steps_down=down or 1,
         )
-        preview = await session.ledger.rollouts.plan(request)
-        texts = await session.ledger.bundles.texts_of(preview) if sql else None
-    show_plan(preview, Output(output), texts, every=every)
+        ledger = session.ledger
+        preview = await ledger.rollouts.plan(request)
+        texts = await ledger.bundles.texts_of(preview) if sql or markdown else None
+        outlook = await ledger.rollouts.outlook(
+            preview, ledger.checks, options_of(session.settings), SYSTEM_CLOCK.now()
+        )
+        name = session.settings.name
+    if markdown:
+        from ledger.cli.rollout.markdown import page
+
+        typer.echo(page(preview, outlook, texts or (), name), nl=False)
+    else:
+        show_plan(preview, Output(OutputFormat(output)), texts, every=every, outlook=outlook)
 
 
 async def up(

@@ -241,6 +241,16 @@ class AppliedRow(NamedTuple):
     outside: bool
 
 
+class DurationRow(NamedTuple):
+    """How long a migration with this text took: in how many databases, half of them, at most."""
+
+    version: str
+    checksum: str
+    databases: int
+    usual_ms: int
+    longest_ms: int
+
+
 class RequestedCheck(NamedTuple):
     """Looks that were asked for, as long as they are not over: where and when that was."""
 
