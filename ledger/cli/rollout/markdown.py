@@ -9,9 +9,12 @@ itself.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import typer
 
 from ledger.cli.rollout import outlook as words
 from ledger.cli.rollout.plan import shown
@@ -111,6 +114,19 @@ def page(
         written.append(part.within(room - later))
         room -= len(written[-1]) + 1
     return "\n".join(written) + "\n"
+
+
+@contextmanager
+def refusals_told(name: str) -> Iterator[None]:
+    """Write a page also where there is no plan: the reason, in the place of what stood there."""
+    try:
+        yield
+    except Exception as error:
+        from ledger.cli.app.explain_error import explain
+
+        why = code(explain(error).text)
+        typer.echo(f"{marker(name)}\n## Migrations of {code(name)}: no plan\n\n{why}")
+        raise
 
 
 def _parts(plan: Plan, outlook: PlanOutlook, texts: Sequence[StepText], name: str) -> list[_Part]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ledger.cli.app import completion
-from ledger.cli.app.command import command, opened
+from ledger.cli.app.command import command, flags_of, opened
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.help_page import HOW_FAR, OUTPUT, WHICH_MIGRATIONS
@@ -29,6 +29,10 @@ from ledger.cli.rollout.watch import stay
 from migrations.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ledger.service.outlook import PlanOutlook
+    from ledger.service.plan_texts import StepText
     from ledger.service.plans import Plan
 
 ToOption = Annotated[
@@ -145,7 +149,32 @@ async def plan(
     Each migration with what it does and locks, its risk and why, and how long it took elsewhere, as
     far as its text and the log tell. Nothing is recorded and no database is touched.
     """
-    markdown = output is PlanFormat.MARKDOWN
+    if output is PlanFormat.MARKDOWN:
+        from ledger.cli.rollout.markdown import page, refusals_told
+
+        name = _called(ctx, folder, travel.select, down)
+        with refusals_told(name):
+            preview, outlook, texts = await _drawn(
+                ctx, travel, why, folder, bundle, to, down, sql=True
+            )
+            typer.echo(page(preview, outlook, texts or (), name), nl=False)
+        return
+    preview, outlook, texts = await _drawn(ctx, travel, why, folder, bundle, to, down, sql=sql)
+    show_plan(preview, Output(OutputFormat(output)), texts, every=every, outlook=outlook)
+
+
+async def _drawn(
+    ctx: typer.Context,
+    travel: RolloutOptions,
+    why: ReasonOptions,
+    folder: Path,
+    bundle: str | None,
+    to: str | None,
+    down: int,
+    *,
+    sql: bool,
+) -> tuple[Plan, PlanOutlook, Sequence[StepText] | None]:
+    """The plan, what it would mean, and, if it is wanted, its SQL."""
     async with opened(ctx) as session:
         request = plan_request(
             travel,
@@ -162,17 +191,20 @@ async def plan(
         )
         ledger = session.ledger
         preview = await ledger.rollouts.plan(request)
-        texts = await ledger.bundles.texts_of(preview) if sql or markdown else None
+        texts = await ledger.bundles.texts_of(preview) if sql else None
         outlook = await ledger.rollouts.outlook(
             preview, ledger.checks, options_of(session.settings), SYSTEM_CLOCK.now()
         )
-        name = session.settings.name
-    if markdown:
-        from ledger.cli.rollout.markdown import page
+    return preview, outlook, texts
 
-        typer.echo(page(preview, outlook, texts or (), name), nl=False)
-    else:
-        show_plan(preview, Output(OutputFormat(output)), texts, every=every, outlook=outlook)
+
+def _called(ctx: typer.Context, folder: Path, select: str, down: int) -> str:
+    """What tells this plan's page from those of other ledgers, folders and selections."""
+    parts = [flags_of(ctx).load().settings.name]
+    parts += [str(folder)] if folder != MIGRATIONS else []
+    parts += [select] if select else []
+    parts += [f"down {down}"] if down else []
+    return ", ".join(parts)
 
 
 async def up(

@@ -137,3 +137,15 @@ async def test_a_page_for_a_pull_request_is_the_same_until_something_changes(
     nothing = await ledger("plan", "-o", "markdown")
     assert nothing.out.startswith("<!-- migration-ledger plan shop -->\n")
     assert "Nothing to do; applied everywhere already: 2 migrations." in nothing.out
+
+
+async def test_a_page_says_why_there_is_no_plan(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    refused = await ledger("plan", "-o", "markdown", "--select", "half=nothing")
+    assert refused.code == 4
+    assert refused.out.startswith("<!-- migration-ledger plan shop-half-nothing -->\n## ")
+    assert ": no plan\n\n`refused: " in refused.out
+    gone = await ledger("plan", "-o", "markdown", LEDGER_DATABASE_URL="postgresql://127.0.0.1:1/x")
+    assert gone.code == 6
+    assert gone.out.startswith("<!-- migration-ledger plan shop -->\n")
