@@ -248,6 +248,17 @@ def _connections(situation: Situation) -> Measured:
 
 
 def _backup(situation: Situation) -> Measured:
+    """The latest that any source knows of; a source that fails counts where no other knows one."""
+    found, word = _asked_backup(situation), situation.policy.backup
+    if word is None:
+        return found
+    if word.at is None:
+        return found if found.value is not None else Measured(None, word.said)
+    age_h = max((situation.now - word.at).total_seconds(), 0) / 3600
+    return found if found.value is not None and found.value <= age_h else Measured(age_h, word.said)
+
+
+def _asked_backup(situation: Situation) -> Measured:
     if situation.policy.backup_query:
         if PreflightQuestion.BACKUP not in situation.answers.said:
             return _unanswered(situation, PreflightQuestion.BACKUP)

@@ -34,6 +34,7 @@ class FleetEntry(NamedTuple):
     sslmode: str | None
     role: str | None
     labels: str
+    backed_up_at: str | None
     identity_uuid: UUID | None
     system_identifier: str | None
     database_oid: int | None

