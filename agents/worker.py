@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from agents.answers import BY_ORDER, CHANGED, NOT_BEGUN, Answer, Ended, answer, left_by, size
+from agents.backup_command import limits_with_backup, with_backup_word
 from agents.errors import AgentError
 from agents.job import Job, Stop
 from agents.outbox import Outbox
@@ -154,6 +155,7 @@ class Worker:
             reporter.finished(command, refused.verdict, failure=refused.failure)
             return refused.verdict
         reporter.started(command)
+        program = self._settings.backup_command
         outcome = await self._engine.run(
             connection,
             work_of(
@@ -166,7 +168,7 @@ class Worker:
                 psql_shell=self._settings.psql_shell,
                 may_cancel=self._settings.cancel_blockers,
             ),
-            command.order.limits,
+            await limits_with_backup(command.order.limits, program, command.database),
             reporter,
             may_begin=lambda: self._clock.now() < command.expires_at,
         )
@@ -261,8 +263,11 @@ class Worker:
         wanted = command.order.adoption
         left = await self._engine.histories(connection, target, wanted) if looks else ()
         report = inspected(command, found, left)
-        if command.order.preflight is not None and found.failure is None:
-            asked = await self._engine.preflight(connection, target, command.order.preflight)
+        if (wished := command.order.preflight) is not None and found.failure is None:
+            program = self._settings.backup_command
+            policy = await with_backup_word(wished.policy, program, command.database)
+            wished = replace(wished, policy=policy)
+            asked = await self._engine.preflight(connection, target, wished)
             report = report.model_copy(update={"preflight": asked})
         schema = await self._schema(command, connection, found)
         reporter.inspected(with_schema(report, schema))

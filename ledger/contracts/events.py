@@ -39,6 +39,7 @@ from ledger.contracts.fleet_events import (
     DriftAccepted,
     DriftDetected,
     DriftEnded,
+    FactRecorded,
     FileGone,
     MigrationRegressed,
 )
@@ -94,6 +95,7 @@ __all__ = [
     "DriftEnded",
     "EventSetAside",
     "EventType",
+    "FactRecorded",
     "FileGone",
     "InspectionOrdered",
     "KeyRegistered",

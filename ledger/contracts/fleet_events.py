@@ -5,6 +5,7 @@ Who writes and who reads each: `ops/manual/reference/events.md`.
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from pydantic import Field
@@ -105,6 +106,14 @@ class DriftAccepted(Event, streams=(Stream.FLEET,), author=Author.PERSON):
 
     database: str
     fingerprint: Sha256
+
+
+class FactRecorded(Event, streams=(Stream.FLEET,), author=Author.PERSON):
+    """Somebody who knows says when something was done to a database: a job that backs it up."""
+
+    database: str
+    fact: str
+    at: datetime
 
 
 class ChangeAccepted(Event, streams=(Stream.BUNDLES,), author=Author.PERSON):

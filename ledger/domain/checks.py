@@ -36,7 +36,7 @@ from ledger.contracts.events import (
 from ledger.contracts.reports import DatabaseInspected, Event
 from ledger.domain.check_results import lost
 from ledger.domain.fleet import DatabaseRecord, FleetState, require
-from ledger.domain.orders import Decision, DecisionContext, with_own_windows
+from ledger.domain.orders import Decision, DecisionContext, of_database
 from ledger.domain.outcomes import look_again_at
 from ledger.domain.refusals import EmptySelection
 from migrations.model.attempt import Adoption
@@ -377,7 +377,7 @@ def _order(
         connection=record.connection,
         expires_at=situation.after(situation.policy.inspection_s),
         adoption=state.adoption,
-        preflight=asked and replace(asked, policy=with_own_windows(asked.policy, record)),
+        preflight=asked and replace(asked, policy=of_database(asked.policy, record)),
     )
 
 

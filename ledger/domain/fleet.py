@@ -12,8 +12,9 @@ these events: a projection fills `DatabaseRecord.expected` from the agents' repo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from ledger.contracts.envelope import Recorded
@@ -25,6 +26,7 @@ from ledger.contracts.events import (
     DatabaseRepointed,
     DatabaseRetired,
     DatabaseSuspended,
+    FactRecorded,
 )
 from ledger.contracts.registry import Connection, TargetName
 from ledger.contracts.reports import Event
@@ -33,11 +35,27 @@ from ledger.domain.refusals import (
     AddressTaken,
     AlreadyRegistered,
     FenceHolds,
+    InvalidArgument,
     ReasonRequired,
     RetiredDatabase,
     UnknownDatabase,
 )
 from migrations.model.attempt import Epoch, Expectation, ForgedFence
+
+
+class UnknownFact(InvalidArgument):
+    """Nothing follows from a fact of this name."""
+
+    def __init__(self, fact: str, known: Sequence[str]) -> None:
+        super().__init__(f"nothing follows from a fact {fact!r}; write {' or '.join(known)}")
+
+
+class FactOfTheFuture(InvalidArgument):
+    """A fact is of something that was done."""
+
+    def __init__(self, at: datetime) -> None:
+        said = at.isoformat(timespec="seconds")
+        super().__init__(f"{said} is not over yet; write when it was done, or correct the clock")
 
 
 class FleetStatus(StrEnum):
@@ -62,6 +80,8 @@ class DatabaseRecord:
     status: FleetStatus = FleetStatus.ACTIVE
     expected: Expectation = field(default_factory=Expectation)
     unanswered: bool = False
+    backed_up_at: datetime | None = None
+    """When a job that backs it up last had recorded that it did."""
 
     @property
     def active(self) -> bool:
@@ -125,7 +145,13 @@ def evolve_record(record: DatabaseRecord | None, event: Event) -> DatabaseRecord
         case DatabaseRelabelled():
             return replace(record, labels=dict(event.labels))
         case DatabaseRepointed():
-            return replace(_forgotten(record), pool=event.pool, connection=event.connection)
+            # What was backed up was another database.
+            moved = replace(_forgotten(record), backed_up_at=None)
+            return replace(moved, pool=event.pool, connection=event.connection)
+        case FactRecorded():
+            later = record.backed_up_at is None or record.backed_up_at < event.at
+            said = event.fact == BACKUP and later
+            return replace(record, backed_up_at=event.at) if said else record
         case DatabaseSuspended():
             return replace(record, status=FleetStatus.SUSPENDED)
         case DatabaseReinstated():
@@ -140,6 +166,11 @@ def evolve_record(record: DatabaseRecord | None, event: Event) -> DatabaseRecord
 
 FLEET = "fleet"
 """The stream of these events."""
+BACKUP = "backup"
+FACTS = (BACKUP,)
+"""What can be recorded with `ledger fact record`."""
+FACT_AHEAD = timedelta(minutes=1)
+"""How far a job's clock may be ahead of ours."""
 
 
 def register(
@@ -245,6 +276,23 @@ def reset_fence(
     return (
         DatabaseFenceReset(database=database, epoch=found.epoch, journal_head=found.journal_head),
     )
+
+
+def record_fact(
+    state: FleetState, database: str, fact: str, at: datetime, now: datetime
+) -> tuple[Event, ...]:
+    """Take a job's word for when it did something. What was done before is known already.
+
+    Raises `UnknownFact`, `FactOfTheFuture` and what `require` raises.
+    """
+    if fact not in FACTS:
+        raise UnknownFact(fact, FACTS)
+    known = require(state, database).backed_up_at
+    if at > now + FACT_AHEAD:
+        raise FactOfTheFuture(at)
+    if known is not None and at <= known:
+        return ()
+    return (FactRecorded(database=database, fact=fact, at=at),)
 
 
 def retire(state: FleetState, database: str) -> tuple[Event, ...]:

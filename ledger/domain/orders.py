@@ -16,7 +16,7 @@ from ledger.domain.patience import TRIES, is_last_try
 from ledger.domain.states import DatabaseState, RolloutState
 from ledger.domain.variables import ordered_values
 from migrations.model.attempt import Expectation, Limits, Resolution
-from migrations.model.preflight import PreflightPolicy
+from migrations.model.preflight import BackupWord, PreflightPolicy
 from migrations.model.windows import windows_for
 
 EXPIRY_GRACE_S = 10.0
@@ -127,15 +127,17 @@ def inspection(
 
 
 def _limits(limits: Limits, record: DatabaseRecord) -> Limits:
-    """The plan's limits, with the maintenance windows of this database alone."""
-    if limits.preflight is None or not limits.preflight.windows:
+    """The plan's limits, with what is about this database alone."""
+    if limits.preflight is None:
         return limits
-    return replace(limits, preflight=with_own_windows(limits.preflight, record))
+    return replace(limits, preflight=of_database(limits.preflight, record))
 
 
-def with_own_windows(policy: PreflightPolicy, record: DatabaseRecord) -> PreflightPolicy:
-    """A policy with the maintenance windows of one database alone."""
-    return replace(policy, windows=windows_for(policy.windows, record.labels))
+def of_database(policy: PreflightPolicy, record: DatabaseRecord) -> PreflightPolicy:
+    """A policy with the maintenance windows of one database alone, and its recorded backup."""
+    at = record.backed_up_at
+    word = None if at is None else BackupWord(at, "as recorded by `ledger fact record`; make one")
+    return replace(policy, windows=windows_for(policy.windows, record.labels), backup=word)
 
 
 def _words_before(database: DatabaseState, situation: DecisionContext) -> tuple[Resolution, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from sys import intern
 
 from ledger.contracts.events import CheckFinished, CheckRequested, Purpose
@@ -13,11 +13,13 @@ from ledger.domain.refusals import FenceUnread
 from ledger.errors import UnknownCheck
 from ledger.service.check_rows import CheckResult, CheckRow, CheckRows, FoldedRow
 from ledger.service.fleet_reader import FleetReader
+from ledger.service.table_sizes import table_sizes
 from ledger.store.log.decode import open_event
 from ledger.store.port import Log, LookStore
 from ledger.store.views.port import PAGE, Views
 from ledger.store.views.rows import AppliedRow
 from migrations.clock import Clock
+from migrations.lint.finding import LargestTable
 from migrations.model.attempt import Epoch, ForgedFence
 
 APPLIED, REGRESSED = "applied", "regressed"
@@ -60,6 +62,12 @@ class CheckService:
     async def snapshots(self, check: str, databases: Sequence[str]) -> Mapping[str, str]:
         """The schemas that these databases sent to a check not long ago, as they were sent."""
         return await self._looks.snapshots(check, databases)
+
+    async def table_sizes(
+        self, names: Collection[str], databases: Sequence[str], limit_mb: float
+    ) -> dict[str, LargestTable]:
+        """As `ledger.service.table_sizes.table_sizes`."""
+        return await table_sizes(self._log, self._looks, names, databases, limit_mb)
 
     async def _rows(self, check: str, databases: Sequence[str]) -> list[FoldedRow]:
         """What was answered, in the order of the request."""

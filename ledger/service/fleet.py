@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -84,6 +85,15 @@ class FleetService:
             asked,
             [database],
             [connection.target.database],
+        )
+
+    async def record_fact(
+        self, database: str, fact: str, at: datetime, asked: RequestContext
+    ) -> bool:
+        """Take a job's word for when it did something. Whether that was news."""
+        now = self._encoder.clock.now()
+        return await self.change(
+            lambda fleet: rules.record_fact(fleet, database, fact, at, now), asked, [database]
         )
 
     async def check_retire(self, database: str) -> None:

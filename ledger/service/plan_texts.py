@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ledger.contracts.events import RolloutPlanned, WavePlanned
-from ledger.domain.variables import ordered_values
+from ledger.domain.variables import ordered_values, samples
 
 if TYPE_CHECKING:
     from ledger.contracts.registry import MigrationRef
     from ledger.service.plans import Plan
-    from migrations.model.migration import Section
+    from migrations.model.migration import Migration, Section
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,54 @@ async def texts_of(plan: Plan, stored: Callable[[str], Awaitable[bytes]]) -> tup
         if section is not None:
             found.append(_told(ref, database, section))
     return tuple(found)
+
+
+async def migrations_of(
+    plan: Plan, stored: Callable[[str], Awaitable[bytes]]
+) -> tuple[Migration, ...]:
+    """All migrations of the plan's folder or bundle, in order, with samples of its variables.
+
+    Those that cannot be read with them are left out.
+    """
+    read = {
+        hashlib.sha256(text).hexdigest(): text
+        for text in (plan.folder.texts if plan.folder else ())
+    }
+    found = []
+    for ref in plan.bundle.migrations:
+        files = [
+            (file.name, read.get(file.sha256) or await stored(file.sha256)) for file in ref.files
+        ]
+        found.append((ref, files))
+    values = samples(plan.request.variables)
+    return await asyncio.to_thread(_loaded, found, values)
+
+
+def _loaded(
+    found: Sequence[tuple[MigrationRef, Sequence[tuple[str, bytes]]]], values: Mapping[str, str]
+) -> tuple[Migration, ...]:
+    from migrations.errors import LoadError
+    from migrations.formats import Reading
+    from migrations.formats.bundle import load_files
+    from migrations.model.migration import SourceFile
+
+    loaded = []
+    for ref, files in found:
+        reading = Reading(
+            {name: values[name] for name in ref.variables if name in values}, programs=True
+        )
+        try:
+            migration = load_files(
+                ref.format,
+                [SourceFile(*file) for file in files],
+                version=ref.version,
+                name=ref.name,
+                reading=reading,
+            )
+        except LoadError:
+            continue
+        loaded.append(replace(migration, unit=ref.unit, phase=ref.phase))
+    return tuple(loaded)
 
 
 def _values(plan: Plan, database: str) -> dict[str, str]:

@@ -29,8 +29,13 @@ from migrations.likeness import nearest
 from migrations.model.attempt import Mode
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ledger.service.check_report import CheckService
+    from ledger.service.outlook import PlanEvidence, PlanOutlook
     from ledger.service.rollout_reader import RolloutReader
     from ledger.service.status import DatabaseGroup, RolloutStatus, RolloutSummary
+    from migrations.lint.judgement import LintOptions
 
 WATCH_EVERY_S = 0.5
 TROUBLES = ("failed", *IN_DOUBT)
@@ -74,6 +79,20 @@ class RolloutService:
     async def plan(self, request: PlanRequest) -> Plan:
         """What would be done now; `start` takes it, and nothing else."""
         return await self._planner.plan(request)
+
+    async def outlook(
+        self,
+        plan: Plan,
+        checks: CheckService,
+        options: LintOptions,
+        today: datetime,
+        evidence: PlanEvidence | None = None,
+    ) -> PlanOutlook:
+        """What a plan would mean: locks, sizes, risk, how long, who is left out."""
+        from ledger.service.outlook import PlanReader
+
+        reader = PlanReader(self._log, self._reads, self._fleet, self._bundles.migrations_of)
+        return await reader.outlook(plan, checks, options, today, evidence)
 
     async def lacking(
         self, folder: Path, format: str | None = None, variables: Sequence[Variable] = ()

@@ -98,6 +98,12 @@ class LintLimits(SettingsSection):
         1, description="tables in use that one transaction may lock by foreign keys"
     )
     key_columns: Count = Field(3, description="columns that an index may have")
+    small_table_mb: float = Field(
+        16.0, ge=0, description="a table that is smaller in every database makes a finding less bad"
+    )
+    large_table_mb: float = Field(
+        1024.0, gt=0, description="a table as large as this in any database makes a finding worse"
+    )
 
 
 class LintSection(SettingsSection):

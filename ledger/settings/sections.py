@@ -6,6 +6,7 @@ A section is a table of a settings file, and `LEDGER_<SECTION>_<NAME>` in the en
 from __future__ import annotations
 
 import os
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -68,8 +69,14 @@ def _trusted(value: object) -> object:
     return words
 
 
+def _command(value: object) -> object:
+    """Variables hold a command as a shell would read it; files hold its words as a list."""
+    return shlex.split(value) if isinstance(value, str) else value
+
+
 Folders = Annotated[tuple[Path, ...], BeforeValidator(_paths)]
 Programs = Annotated[tuple[Language, ...], BeforeValidator(_words)]
+ProgramWords = Annotated[tuple[str, ...], BeforeValidator(_command)]
 SecretRules = Annotated[tuple[SecretRule, ...], BeforeValidator(_rules)]
 TrustedKeys = Annotated[tuple[TrustedKey, ...], BeforeValidator(_trusted)]
 Seconds = Annotated[float, Field(ge=0, le=WAIT_MAX_S)]
@@ -179,6 +186,11 @@ class AgentSection(SettingsSection):
     )
     cancel_blockers: bool = Field(
         False, description="let `watchdog.when_blocked = cancel` cancel what others run"
+    )
+    backup_command: ProgramWords = Field(
+        (),
+        description="program that says when a database was last backed up: its words, behind which "
+        "stands the database's id; it prints one moment, such as 2026-11-30T14:05:00Z",
     )
     insecure_postgres: bool = Field(
         False, description="allow databases without verified TLS; for trying things"

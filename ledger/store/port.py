@@ -222,6 +222,9 @@ class Log(Protocol):
     async def about(self, stream: str, databases: Sequence[tuple[str, int]]) -> list[RecordedEvent]:
         """What a rollout's streams say of databases, each since a position, as far as projected."""
 
+    async def preflights(self, limit: int) -> list[RecordedEvent]:
+        """The latest reports of what databases were asked before (`PreflightChecked`)."""
+
     async def tail(self, after_position: int, limit: int) -> list[RecordedEvent]:
         """At most `limit` events behind `after_position`, in order; nothing is ever missed."""
 

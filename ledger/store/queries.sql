@@ -96,6 +96,12 @@ WHERE position <= $2 AND (
             type IN ('AttemptTimedOut', 'DatabaseLeftOut') OR ledger.may_fail(type, body))))
 ORDER BY position;
 
+-- name: preflights
+-- The latest reports of what databases were asked before anything was applied there; by log_preflights
+SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
+    recorded_by, recorded_at, leaf, chain
+FROM ledger.log WHERE type = 'PreflightChecked' ORDER BY position DESC LIMIT $1;
+
 -- name: news
 -- What a rollout's streams got behind a position, up to another; by position alone, for what
 -- came since is little, and what the streams hold is not

@@ -20,6 +20,11 @@ class Severity(StrEnum):
         """0 for the worst."""
         return list(Severity).index(self)
 
+    def moved(self, steps: int) -> Severity:
+        """So many steps less bad; the ends stay where they are."""
+        known = list(Severity)
+        return known[min(max(self.rank + steps, 0), len(known) - 1)]
+
 
 OFF = "off"
 """What stands in the place of a severity for a rule that is not asked."""
@@ -31,6 +36,36 @@ class Effect(StrEnum):
     REWRITES = "rewrites"
     SCANS = "scans"
     BLOCKS_WRITES = "blocks_writes"
+
+
+@dataclass(frozen=True, slots=True)
+class LargestTable:
+    """The largest that a table is known to be in a fleet, and in which database.
+
+    `databases` is in how many it was seen; `everywhere`, that these are all; `beyond`, how many of
+    them are above the limit that was asked about.
+    """
+
+    size_bytes: int
+    database: str
+    databases: int
+    everywhere: bool
+    beyond: int = 0
+
+    @property
+    def size_mb(self) -> float:
+        """The same in MB, as limits are written."""
+        return self.size_bytes / 2**20
+
+
+def size_text(size_bytes: int) -> str:
+    """A size as people read it: `12 kB`, `3.4 GB`."""
+    size, unit = size_bytes / 1024, "kB"
+    for larger in ("MB", "GB", "TB"):
+        if size < 1024:
+            break
+        size, unit = size / 1024, larger
+    return f"{size:.0f} {unit}" if size >= 10 or unit == "kB" else f"{size:.1f} {unit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +95,8 @@ class LintFinding:
     """The command that writes the safe form; empty where no recipe does."""
     migration: str = ""
     statement: str = ""
+    tables: tuple[str, ...] = ()
+    """Those that the statement touches, quoted."""
 
     @property
     def order(self) -> tuple[int, str, int, str, str]:

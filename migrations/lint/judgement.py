@@ -10,13 +10,23 @@ from datetime import date
 
 from migrations.errors import LoadError
 from migrations.gc_tuning import without_collector
-from migrations.lint.finding import OFF, Hit, LintFinding, Severity, recipe_command
+from migrations.lint.finding import (
+    OFF,
+    Hit,
+    LargestTable,
+    LintFinding,
+    Severity,
+    recipe_command,
+    size_text,
+)
 from migrations.lint.folder_catalog import FolderCatalog
 from migrations.lint.ignores import Ignore, Span, ignores_in, sift
 from migrations.lint.rule import Case, Earlier, Evidence, Rule, RuleLimits
 from migrations.lint.rules import BY_SQUAWK, REGISTRY, UNREADABLE
 from migrations.lint.squawk import SquawkAnswer, SquawkFinding
 from migrations.model.migration import Migration, Section, StatementKind
+from migrations.preflight.touched import touched_in
+from migrations.printable import escaped
 from migrations.sql.grammar import RawStatement, parse
 from migrations.sql.summary import tables_of
 
@@ -73,6 +83,8 @@ class LintQuestion:
     today: date
     options: LintOptions = field(default_factory=LintOptions)
     evidence: Evidence | None = None
+    sizes: Mapping[str, LargestTable] = field(default_factory=dict)
+    """Of tables of the fleet, by name, quoted: `"users"`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +124,7 @@ def judge(question: LintQuestion, squawk: SquawkAnswer) -> Judgement:
         unasked={*missing, *silent},
     )
     left = [
-        replace(one, severity=severity)
+        _weighed(replace(one, severity=severity), question)
         for one in dict.fromkeys(sifted.left)
         if (severity := asked.severity(REGISTRY[one.rule])) is not None
     ]
@@ -136,6 +148,32 @@ def unreadable(error: LoadError, options: LintOptions) -> LintFinding:
         UNREADABLE.why,
         error.remedy,
     )
+
+
+def _weighed(finding: LintFinding, question: LintQuestion) -> LintFinding:
+    """A finding as bad as its tables are large in the fleet; what a project has set stays so.
+
+    Only what takes the longer the larger a table is: less bad if all are small in every database.
+    """
+    if REGISTRY[finding.rule].effect is None or finding.rule in question.options.severities:
+        return finding
+    known = {name: question.sizes[name] for name in finding.tables if name in question.sizes}
+    if not known:
+        return finding
+    name, largest = max(known.items(), key=lambda one: one[1].size_bytes)
+    size = size_text(largest.size_bytes)
+    said = f"{escaped(name)} has {size} at most, in {escaped(largest.database)}"
+    limits = question.options.limits
+    if largest.size_mb >= limits.large_table_mb:
+        return replace(
+            finding, severity=finding.severity.moved(-1), why=f"{finding.why} Worse here: {said}."
+        )
+    small = all(one.everywhere and one.size_mb < limits.small_table_mb for one in known.values())
+    if small and len(known) == len(finding.tables):
+        return replace(
+            finding, severity=finding.severity.moved(1), why=f"{finding.why} Less so here: {said}."
+        )
+    return finding
 
 
 class _Walk:
@@ -239,6 +277,7 @@ class _Walk:
             recipe_command(rule.recipe, hit.options) if rule.recipe else "",
             case.migration.label,
             case.statement.summary,
+            tuple(one.name for one in touched_in(case.statement.text).tables),
         )
         self._said.add((rule.id, case.migration.version))
         self.findings.append((finding, self._spans[case.migration.version, case.number]))

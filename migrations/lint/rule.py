@@ -21,6 +21,9 @@ class RuleLimits:
     parents: int = 1
     """How many tables that others use a transaction may lock by foreign keys."""
     key_columns: int = 3
+    small_table_mb: float = 16.0
+    """What is smaller everywhere is read or written anew within a moment."""
+    large_table_mb: float = 1024.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from migrations.printable import escaped
@@ -159,6 +160,14 @@ class LabelledWindow:
 
 
 @dataclass(frozen=True, slots=True)
+class BackupWord:
+    """When somebody says that the last backup ended, and who; without a moment, why nobody does."""
+
+    at: datetime | None
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class PreflightPolicy:
     """What is asked before something is applied, and what follows; only what is not as usual.
 
@@ -174,6 +183,8 @@ class PreflightPolicy:
     space_query: str = ""
     """SELECTs how many bytes are free."""
     wait_s: float = 3600.0
+    backup: BackupWord | None = None
+    """Of one database: what its backup job had recorded, or the agent's own command says."""
 
     def bounds_of(self, check: PreflightCheck) -> CheckBounds:
         """From where the check warns and blocks."""
@@ -220,6 +231,14 @@ class PreflightRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class TableSize:
+    """How large a table is, indexes included; its name is `schema.table`, quoted where it must."""
+
+    name: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class PreflightResult:
     """What one check found: `limit` is the bound that decided, or would have next.
 
@@ -231,6 +250,8 @@ class PreflightResult:
     value: float | None = None
     limit: float | None = None
     said: str = ""
+    tables: tuple[TableSize, ...] = ()
+    """Of `table_size`: the largest of the touched tables, whatever the verdict."""
 
     def __post_init__(self) -> None:
         """Whatever a tenant's names hold is one line that nothing in it can break."""

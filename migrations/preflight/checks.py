@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from migrations.model.preflight import (
     PreflightCheck,
     PreflightPolicy,
     PreflightResult,
+    TableSize,
     judged,
 )
 from migrations.model.windows import minutes_until_open, window_text
@@ -45,6 +46,7 @@ class Measured:
 
     value: float | None
     said: str = ""
+    tables: tuple[TableSize, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ def _result(one: CheckDeclaration, situation: Situation) -> PreflightResult:
     if one.needs is not None and (why := situation.answers.refused.get(one.needs)):
         return judged(one.check, None, f"{why}; {_remedy(one.needs)}", bounds)
     measured = one.measure(situation)
-    return judged(one.check, measured.value, measured.said, bounds)
+    found = judged(one.check, measured.value, measured.said, bounds)
+    return replace(found, tables=measured.tables) if measured.tables else found
 
 
 def _remedy(question: PreflightQuestion) -> str:
@@ -220,7 +223,9 @@ def _most_behind(rows: Iterable[Sequence[Any]], said: str) -> Measured:
 
 
 def _table_size(situation: Situation) -> Measured:
-    return _largest(situation.of(PreflightQuestion.TABLES).get("largest") or (), MB)
+    rows = situation.of(PreflightQuestion.TABLES).get("largest") or ()
+    sizes = [TableSize(name, int(amount)) for name, amount in rows if amount is not None]
+    return replace(_largest(rows, MB), tables=tuple(sizes))
 
 
 def _table_rows(situation: Situation) -> Measured:
@@ -243,6 +248,17 @@ def _connections(situation: Situation) -> Measured:
 
 
 def _backup(situation: Situation) -> Measured:
+    """The latest that any source knows of; a source that fails counts where no other knows one."""
+    found, word = _asked_backup(situation), situation.policy.backup
+    if word is None:
+        return found
+    if word.at is None:
+        return found if found.value is not None else Measured(None, word.said)
+    age_h = max((situation.now - word.at).total_seconds(), 0) / 3600
+    return found if found.value is not None and found.value <= age_h else Measured(age_h, word.said)
+
+
+def _asked_backup(situation: Situation) -> Measured:
     if situation.policy.backup_query:
         if PreflightQuestion.BACKUP not in situation.answers.said:
             return _unanswered(situation, PreflightQuestion.BACKUP)

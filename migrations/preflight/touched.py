@@ -88,21 +88,47 @@ _DROPPED = frozenset(
 )
 _PARTS = frozenset({tree.OBJECT_TRIGGER, tree.OBJECT_POLICY, tree.OBJECT_RULE})
 _QUIET_COMMANDS = frozenset(
-    {tree.AT_ValidateConstraint, tree.AT_SetStatistics, tree.AT_SetOptions, tree.AT_ResetOptions}
+    {
+        tree.AT_ValidateConstraint,
+        tree.AT_SetStatistics,
+        tree.AT_SetOptions,
+        tree.AT_ResetOptions,
+        tree.AT_ClusterOn,
+        tree.AT_DropCluster,
+        tree.AT_AttachPartition,
+    }
 )
+_GUARDED = frozenset(
+    {
+        tree.AT_EnableTrig,
+        tree.AT_EnableTrigAll,
+        tree.AT_EnableTrigUser,
+        tree.AT_DisableTrig,
+        tree.AT_DisableTrigAll,
+        tree.AT_DisableTrigUser,
+    }
+)
+"""Commands of ALTER TABLE that keep writers out, and no readers; source: its documentation."""
 
 
 def touched_by(sections: Iterable[Section]) -> TouchedTables:
     """What these sections touch, as far as it is written in them; not what they make themselves."""
-    parts: list[TouchedTables] = []
+    return together(touched_by_each(sections))
+
+
+def touched_by_each(sections: Iterable[Section]) -> list[TouchedTables]:
+    """The same of each section: without what it, or one before it, makes itself."""
+    found: list[TouchedTables] = []
     made: set[str] = set()
     for section in sections:
+        parts: list[TouchedTables] = []
         for statement in section.statements:
             parts.append(_without(touched_in(statement.text), made))
             made |= _made_in(statement.text)
         if section.batches is not None:
             parts.append(_without(_batches(section.batches.table), made))
-    return together(parts)
+        found.append(together(parts))
+    return found
 
 
 def _without(touched: TouchedTables, made: set[str]) -> TouchedTables:
@@ -227,11 +253,21 @@ def _wanted(statement: RawStatement) -> int:
             return ALTERS if _has_option(node.options, "full") else QUIETLY
         case "alter_table_stmt":
             kinds = {command.alter_table_cmd.subtype for command in node.cmds}
-            return QUIETLY if kinds <= _QUIET_COMMANDS else ALTERS
+            if kinds <= _QUIET_COMMANDS:
+                return QUIETLY
+            return GUARDS if all(map(_only_guards, node.cmds)) else ALTERS
         case "drop_stmt":
             return QUIETLY if node.concurrent else ALTERS
         case field:
             return _WANTED.get(field, ALTERS)
+
+
+def _only_guards(item: Any) -> bool:
+    """Whether a command of ALTER TABLE lets others read the table, and nobody write."""
+    command = item.alter_table_cmd
+    made = getattr(command, "def").constraint
+    adds_key = command.subtype == tree.AT_AddConstraint and made.contype == tree.CONSTR_FOREIGN
+    return adds_key or command.subtype in _GUARDED or command.subtype in _QUIET_COMMANDS
 
 
 def _waits_for_snapshots(statement: RawStatement) -> bool:

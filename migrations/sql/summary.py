@@ -100,12 +100,16 @@ def summary_of(statement: RawStatement) -> str:
 
     Exactly `DO` for a DO block; it starts with `SELECT` for SELECT, VALUES and TABLE.
     """
+    label = kind_label(statement)
+    return label if label in _NO_TARGET else f"{label} {_target(statement)}".rstrip()
+
+
+def kind_label(statement: RawStatement) -> str:
+    """The same without a name: `ALTER TABLE`, `CREATE INDEX CONCURRENTLY`."""
     label = _label(statement)
-    if label in _NO_TARGET:
-        return label
-    if getattr(statement.node, "concurrent", False) is True:
-        label = f"{label} CONCURRENTLY"
-    return f"{label} {_target(statement)}".rstrip()
+    return (
+        f"{label} CONCURRENTLY" if getattr(statement.node, "concurrent", False) is True else label
+    )
 
 
 def _target(statement: RawStatement) -> str:

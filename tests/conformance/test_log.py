@@ -306,6 +306,13 @@ async def test_turned_rollouts_are_found_the_latest_turn_last(log: Log) -> None:
     assert [one.position for one in await log.turns("rollout-1", 5)] == [2]
 
 
+async def test_the_latest_reports_of_preflight_are_found_the_latest_first(log: Log) -> None:
+    for number in range(3):
+        await log.append("rollout-1/reports", [about(f"db{number}", "PreflightChecked")])
+        await log.append("rollout-1/reports", [about(f"db{number}", "AttemptStarted")])
+    assert [one.position for one in await log.preflights(2)] == [6, 4]
+
+
 async def test_what_the_fleet_said_behind_a_position_is_found_with_its_version_there(
     log: Log,
 ) -> None:

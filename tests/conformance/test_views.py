@@ -231,6 +231,7 @@ async def answers(views: Views) -> dict[str, Any]:
         "beginning so": await views.beginning(oldest.rollout[:3]),
         "applied": await views.applied(),
         "some applied": await views.applied(["db1", "db2"], ["002"]),
+        "durations": await views.durations(VERSIONS),
         "held texts": await views.held_texts(VERSIONS),
         "versions": await views.database_versions(VERSIONS),
         "some versions": await views.database_versions(["002"], ["db1", "db5"]),

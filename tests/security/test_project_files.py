@@ -65,6 +65,7 @@ VALUES: dict[str, object] = {
     "rollout.deadline_s": 600.0,
     "agent.fingerprints": True,
     "agent.cancel_blockers": True,
+    "agent.backup_command": ["say"],
     "preflight.enforcement": "warn",
     "preflight.wait_s": 60.0,
     "preflight.unknown": "rights=warn",
@@ -97,6 +98,8 @@ VALUES: dict[str, object] = {
     "lint.limits.lock_timeout_s": 31.0,
     "lint.limits.parents": 2,
     "lint.limits.key_columns": 4,
+    "lint.limits.small_table_mb": 1.0,
+    "lint.limits.large_table_mb": 2.0,
 }
 """A value for every setting there is, as a file holds it."""
 DECIDES = sorted(name for name in VALUES if name.partition(".")[0] not in OF_THE_PROJECT)

@@ -103,6 +103,11 @@ def changed_in_the_fleet(story: Story, a: int, b: int, c: int) -> list[Placed]:
         e.DatabaseReinstated(database=database),
         e.DatabaseRetired(database=database),
         e.MigrationRegressed(database=database, version=version(c), command=UUID(int=c)),
+        e.FactRecorded(
+            database=database,
+            fact=("backup", "other")[c % 2],
+            at=datetime(2026, 4, 1 + c % 28, tzinfo=UTC),
+        ),
     )
     return [("fleet", events[b % len(events)])]
 

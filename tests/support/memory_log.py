@@ -209,6 +209,12 @@ class MemoryLog:
             if any(one.position >= since.get(name, inf) for name in named_in(one.body))
         ]
 
+    async def preflights(self, limit: int) -> list[RecordedEvent]:
+        """As `Log.preflights`."""
+        await asyncio.sleep(0)
+        told = [one for one in reversed(self.events) if one.type == "PreflightChecked"]
+        return told[:limit]
+
     async def tail(self, after_position: int, limit: int) -> list[RecordedEvent]:
         """As `Log.tail`."""
         await asyncio.sleep(0)

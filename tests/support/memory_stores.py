@@ -35,6 +35,7 @@ from ledger.store.views.projection import Projection, Shelf
 from ledger.store.views.rows import (
     AppliedRow,
     BundleRow,
+    DurationRow,
     FleetEntry,
     FleetRow,
     HeldText,
@@ -364,6 +365,17 @@ class MemoryViews(MemoryCounts):
             for (database, version), row in sorted(self._projection.applied.rows.items())
             if (databases is None or database in databases)
             and (versions is None or version in versions)
+        ]
+
+    async def durations(self, versions: Sequence[str]) -> list[DurationRow]:
+        """As `Views.durations`."""
+        took: dict[tuple[str, str], list[int]] = {}
+        for row in await self.applied(versions=versions):
+            if row.state == "applied" and row.checksum and row.duration_ms is not None:
+                took.setdefault((row.version, row.checksum), []).append(row.duration_ms)
+        return [
+            DurationRow(*key, len(found), sorted(found)[(len(found) - 1) // 2], max(found))
+            for key, found in sorted(took.items())
         ]
 
     async def held_texts(self, versions: Sequence[str]) -> list[HeldText]:

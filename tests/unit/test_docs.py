@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 import ledger.telemetry
 import migrations.running.telemetry
@@ -245,6 +246,17 @@ def _toml(block: Block) -> None:
 
 
 def _yaml(block: Block) -> None:
+    """A fleet, a workflow as its file has it, or hooks that there are."""
+    held = yaml.safe_load(block.text)
+    if "jobs" in held:
+        files = (ROOT / "ops" / "github" / "workflows").glob("*.yml")
+        assert block.text in [file.read_text(encoding="utf-8") for file in files]
+        return
+    if "repos" in held:
+        known = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
+        named = {one["id"] for repo in held["repos"] for one in repo["hooks"]}
+        assert named <= {one["id"] for one in known}
+        return
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "fleet.yaml"
         file.write_text(block.text, encoding="utf-8")

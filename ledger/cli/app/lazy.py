@@ -21,6 +21,7 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
     "fleet.status": ("status",),
     "fleet.commands": ("fleet",),
     "fleet.drift": ("drift",),
+    "fleet.fact": ("fact",),
     "fleet.agents": ("agents",),
     "bundle.commands": ("bundle", "create"),
     "rollout.commands": ("rollout",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -17,13 +17,13 @@ from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.help_page import OUTPUT
 from ledger.cli.app.output import Output, OutputFormat, say, write_document
 from ledger.cli.app.variables import declared, reading_of
-from ledger.cli.lint.scope import JudgedOptions, Scope, place_of, scope_of, shown_path
+from ledger.cli.lint.scope import JudgedOptions, Scope, place_of, scope_of, shown_path, sizes_of
 from migrations.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
     from ledger.cli.lint.scope import NamedFiles
     from ledger.settings import Settings
-    from migrations.lint.finding import LintFinding
+    from migrations.lint.finding import LargestTable, LintFinding
     from migrations.lint.judgement import Judgement, LintOptions
     from migrations.lint.squawk import SquawkAnswer
     from migrations.model.migration import Migration
@@ -121,7 +121,10 @@ async def lint(
         answer = SquawkAnswer(False, problem="squawk was not asked")
     else:
         scope = await scope_of(ctx, place, migrations, which)
-        found, answer = await _judged(migrations, scope, options, squawk=settings.lint.squawk)
+        sizes = await sizes_of(ctx, migrations, scope, options.limits.large_table_mb)
+        found, answer = await _judged(
+            migrations, scope, options, sizes, squawk=settings.lint.squawk
+        )
     _show(_seen_from_here(found, place.folder), scope, answer, output)
     return _code(found, wanted)
 
@@ -164,7 +167,12 @@ async def _loaded(
 
 
 async def _judged(
-    migrations: Sequence[Migration], scope: Scope, options: LintOptions, *, squawk: bool
+    migrations: Sequence[Migration],
+    scope: Scope,
+    options: LintOptions,
+    sizes: Mapping[str, LargestTable],
+    *,
+    squawk: bool,
 ) -> tuple[Judgement, SquawkAnswer]:
     from migrations.lint.judgement import LintQuestion, judge
     from migrations.lint.squawk import SquawkAnswer, ask_squawk, squawk_here
@@ -175,7 +183,7 @@ async def _judged(
     else:
         answer = SquawkAnswer(False, problem="squawk is switched off by the settings")
     today = SYSTEM_CLOCK.now().date()
-    question = LintQuestion(migrations, scope.versions, scope.together, today, options)
+    question = LintQuestion(migrations, scope.versions, scope.together, today, options, sizes=sizes)
     return await asyncio.to_thread(judge, question, answer), answer
 
 

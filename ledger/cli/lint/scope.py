@@ -20,6 +20,7 @@ from ledger.errors import LedgerError, WrongArgument
 from migrations.printable import escaped
 
 if TYPE_CHECKING:
+    from migrations.lint.finding import LargestTable
     from migrations.model.migration import Migration
 
 
@@ -65,6 +66,8 @@ class Scope:
     versions: frozenset[str]
     together: bool
     said: str
+    silent: bool = False
+    """Whether a ledger is named that could not be asked."""
 
 
 def place_of(paths: Sequence[Path], folder: Path) -> NamedFiles:
@@ -131,6 +134,29 @@ async def scope_of(
     return await _pending(ctx, place.folder, whole, which)
 
 
+async def sizes_of(
+    ctx: typer.Context, migrations: Sequence[Migration], scope: Scope, limit_mb: float
+) -> dict[str, LargestTable]:
+    """How large tables of the fleet are that judged migrations touch, where a ledger can say so."""
+    from ledger.domain.refusals import RequestRefusal
+    from migrations.preflight.touched import touched_by
+
+    if scope.silent or flags_of(ctx).load().settings.database_url is None:
+        return {}
+    judged = [one.up for one in migrations if one.version in scope.versions]
+    names = [one.name for one in touched_by(judged).tables]
+    if not names:
+        return {}
+    try:
+        async with opened(ctx) as session:
+            fleet = await session.ledger.fleet.state()
+            active = [name for name, one in fleet.databases.items() if one.active]
+            return await session.ledger.checks.table_sizes(names, active, limit_mb)
+    except (LedgerError, RequestRefusal):
+        # What is judged without them is what the text alone says.
+        return {}
+
+
 def _named(place: NamedFiles, migrations: Sequence[Migration]) -> Scope:
     found = {one.version for one in migrations for file in one.files if file.name in place.files}
     known = {file.name for one in migrations for file in one.files}
@@ -191,7 +217,10 @@ async def _pending(
             found = await session.ledger.rollouts.lacking(folder, which.format, variables)
     except (LedgerError, RequestRefusal) as why:
         return Scope(
-            whole, True, f"all of {count}, for the ledger cannot say what is applied: {why}"
+            whole,
+            True,
+            f"all of {count}, for the ledger cannot say what is applied: {why}",
+            silent=True,
         )
     versions = frozenset(found) & whole
     said = f"{number_of(len(versions), 'migration')} of {len(whole)} that some database lacks"

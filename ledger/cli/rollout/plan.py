@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledger.cli.app.output import Output, say
+from ledger.cli.rollout.outlook import expected, fields_of, rehearsed, step_lines
 from ledger.errors import WrongArgument
 from migrations.printable import escaped
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ledger.cli.app.options import PaceOptions, ReasonOptions, RolloutOptions
     from ledger.contracts.events import PlanOptions, RolloutPlanned
     from ledger.contracts.registry import MigrationRef, Variable
+    from ledger.service.outlook import PlanOutlook
     from ledger.service.plan_texts import StepText
     from ledger.service.plans import Plan, PlanRequest
     from ledger.settings import RolloutSection
@@ -115,7 +117,11 @@ def _said(options: PaceOptions) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value is not None}
 
 
-def facts(preview: Plan, lost: Mapping[str, Sequence[str]] | None = None) -> list[str]:
+def facts(
+    preview: Plan,
+    lost: Mapping[str, Sequence[str]] | None = None,
+    outlook: PlanOutlook | None = None,
+) -> list[str]:
     """What a person must know before agreeing; going back, what is `lost`, by version."""
     from ledger.domain.wording import number_of
 
@@ -128,12 +134,29 @@ def facts(preview: Plan, lost: Mapping[str, Sequence[str]] | None = None) -> lis
     what = preview.direction if undoes is None else f"take rollout {undoes} back"
     return [
         f"{what} on {databases} in {waves} ({sizes})",
-        *(f"  {step.label}{_remarks(step)}" for step in preview.steps if lost is None),
+        *(_named_steps(preview, outlook) if lost is None else ()),
         *_taken_back(preview, lost),
         *(f"variable {name} = {value}" for name, value in preview.variables.items()),
         *(f"note: {note}" for note in preview.notes[:LISTED]),
+        *(_meaning(outlook) if outlook is not None else ()),
         f"plan {shown(preview.digest)}",
     ]
+
+
+def _named_steps(preview: Plan, outlook: PlanOutlook | None) -> Iterator[str]:
+    for number, step in enumerate(preview.steps):
+        yield f"  {step.label}{_remarks(step)}"
+        if outlook is not None:
+            yield from (f"    {line}" for line in step_lines(outlook.steps[number]))
+
+
+def _meaning(outlook: PlanOutlook) -> Iterator[str]:
+    yield expected(outlook)
+    yield rehearsed(outlook)
+    for why, databases in outlook.left_out.items():
+        more = len(databases) - LISTED
+        names = ", ".join(databases[:LISTED]) + (f" and {more:,} more" if more > 0 else "")
+        yield f"left out, {why}: {names}"
 
 
 def _taken_back(preview: Plan, lost: Mapping[str, Sequence[str]] | None) -> list[str]:
@@ -166,18 +189,21 @@ def show_plan(
     texts: Sequence[StepText] | None = None,
     *,
     every: bool = False,
+    outlook: PlanOutlook | None = None,
 ) -> None:
     """Write a plan: its migrations, its notes and its waves; all of it is data.
 
     With `texts`, people get the SQL of its steps in place of the waves, and programs both; with
-    `every`, people see each database by name.
+    `every`, people see each database by name. The `outlook` says what it would mean.
     """
     from ledger.domain.wording import number_of
 
     if output.for_people:
         # A script is to be kept as it is, so what is said of it stands beside it.
         tell = say if texts else output.tell
-        for fact in facts(preview) if preview.databases else preview.notes[:LISTED]:
+        for fact in (
+            facts(preview, outlook=outlook) if preview.databases else preview.notes[:LISTED]
+        ):
             tell(fact)
         if preview.already_everywhere:
             done = number_of(preview.already_everywhere, "migration")
@@ -188,6 +214,16 @@ def show_plan(
         if not preview.waves:
             output.tell("Nothing to do.")
     steps = [_step(step) for step in preview.steps]
+    meant: dict[str, Any] = {}
+    if outlook is not None:
+        steps = [step | fields_of(one) for step, one in zip(steps, outlook.steps, strict=True)]
+        meant = {
+            "risk": str(outlook.risk),
+            "per_database_s": outlook.per_database_s,
+            "rollout_s": outlook.rollout_s,
+            "rehearsed_at": outlook.rehearsed_at,
+            "left_out": {why: list(names) for why, names in outlook.left_out.items()},
+        }
     for step, text in zip(steps, texts or (), strict=False):
         step |= {"sql": text.sql, "file": text.file, "sql_of": text.database}
     output.rows(
@@ -204,6 +240,7 @@ def show_plan(
         notes=list(preview.notes),
         variables=dict(preview.variables),
         already_everywhere=preview.already_everywhere,
+        **meant,
     )
 
 

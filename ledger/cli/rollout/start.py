@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ledger.cli.app import completion
-from ledger.cli.app.command import command, opened
+from ledger.cli.app.command import command, flags_of, opened
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.help_page import HOW_FAR, OUTPUT, WHICH_MIGRATIONS
@@ -22,10 +23,16 @@ from ledger.cli.app.options import (
 )
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.variables import declared
+from ledger.cli.lint.commands import options_of
 from ledger.cli.rollout.plan import facts, plan_request, show_plan
 from ledger.cli.rollout.watch import stay
+from migrations.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ledger.service.outlook import PlanOutlook
+    from ledger.service.plan_texts import StepText
     from ledger.service.plans import Plan
 
 ToOption = Annotated[
@@ -66,6 +73,16 @@ SqlOption = Annotated[
 ]
 
 
+class PlanFormat(StrEnum):
+    """How a plan is written to stdout."""
+
+    TABLE = "table"
+    JSON = "json"
+    NDJSON = "ndjson"
+    CSV = "csv"
+    MARKDOWN = "markdown"
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     panel = "Every day"
@@ -78,6 +95,7 @@ def register(app: typer.Typer) -> None:
             "ledger plan --select tier=gold --waves 1,25%,rest",
             "ledger plan --down 1",
             "ledger plan --sql",
+            "ledger plan -o markdown",
         ),
     )(plan)
     command(
@@ -115,12 +133,48 @@ async def plan(
     ] = 0,
     every: AllOption = False,
     sql: SqlOption = False,
-    output: OutputOption = OutputFormat.TABLE,
+    output: Annotated[
+        PlanFormat,
+        typer.Option(
+            "--output",
+            "-o",
+            help="table for people; json, ndjson, csv; markdown for a pull request.",
+            show_default=True,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = PlanFormat.TABLE,
 ) -> None:
     """Show what `up` (or `down`) would do: which databases, in which waves, which migrations.
 
-    Nothing is recorded and no database is touched.
+    Each migration with what it does and locks, its risk and why, and how long it took elsewhere, as
+    far as its text and the log tell. Nothing is recorded and no database is touched.
     """
+    if output is PlanFormat.MARKDOWN:
+        from ledger.cli.rollout.markdown import page, refusals_told
+
+        name = _called(ctx, folder, travel.select, down)
+        with refusals_told(name):
+            preview, outlook, texts = await _drawn(
+                ctx, travel, why, folder, bundle, to, down, sql=True
+            )
+            typer.echo(page(preview, outlook, texts or (), name), nl=False)
+        return
+    preview, outlook, texts = await _drawn(ctx, travel, why, folder, bundle, to, down, sql=sql)
+    show_plan(preview, Output(OutputFormat(output)), texts, every=every, outlook=outlook)
+
+
+async def _drawn(
+    ctx: typer.Context,
+    travel: RolloutOptions,
+    why: ReasonOptions,
+    folder: Path,
+    bundle: str | None,
+    to: str | None,
+    down: int,
+    *,
+    sql: bool,
+) -> tuple[Plan, PlanOutlook, Sequence[StepText] | None]:
+    """The plan, what it would mean, and, if it is wanted, its SQL."""
     async with opened(ctx) as session:
         request = plan_request(
             travel,
@@ -135,9 +189,22 @@ async def plan(
             to_version=to,
             steps_down=down or 1,
         )
-        preview = await session.ledger.rollouts.plan(request)
-        texts = await session.ledger.bundles.texts_of(preview) if sql else None
-    show_plan(preview, Output(output), texts, every=every)
+        ledger = session.ledger
+        preview = await ledger.rollouts.plan(request)
+        texts = await ledger.bundles.texts_of(preview) if sql else None
+        outlook = await ledger.rollouts.outlook(
+            preview, ledger.checks, options_of(session.settings), SYSTEM_CLOCK.now()
+        )
+    return preview, outlook, texts
+
+
+def _called(ctx: typer.Context, folder: Path, select: str, down: int) -> str:
+    """What tells this plan's page from those of other ledgers, folders and selections."""
+    parts = [flags_of(ctx).load().settings.name]
+    parts += [str(folder)] if folder != MIGRATIONS else []
+    parts += [select] if select else []
+    parts += [f"down {down}"] if down else []
+    return ", ".join(parts)
 
 
 async def up(

@@ -67,6 +67,10 @@ class Excerpts:
         rows = await self._fetch(QUERIES["about"], stream, names, since) if databases else []
         return [RecordedEvent(*row) for row in rows]
 
+    async def preflights(self, limit: int) -> list[RecordedEvent]:
+        """The latest reports of what databases were asked before."""
+        return [RecordedEvent(*row) for row in await self._fetch(QUERIES["preflights"], limit)]
+
     async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         try:
             return await self._pool.fetch(query, *arguments)

@@ -79,9 +79,12 @@ CREATE INDEX log_requests ON ledger.log (position)
 WHERE type IN (
     'BundleRegistered', 'ChangeAccepted', 'CheckRequested', 'DatabaseFenceReset',
     'DatabaseRegistered', 'DatabaseReinstated', 'DatabaseRelabelled', 'DatabaseRepointed',
-    'DatabaseRetired', 'DatabaseSuspended', 'DriftAccepted', 'EventSetAside', 'FileGone', 'KeyRegistered',
-    'KeyRevoked', 'OutcomeResolved', 'RetryRequested', 'RolloutAborted', 'RolloutPaused',
+    'DatabaseRetired', 'DatabaseSuspended', 'DriftAccepted', 'EventSetAside', 'FactRecorded', 'FileGone',
+    'KeyRegistered', 'KeyRevoked', 'OutcomeResolved', 'RetryRequested', 'RolloutAborted', 'RolloutPaused',
     'RolloutPlanned', 'RolloutResumed', 'RolloutStarted', 'UndoStarted');
+
+-- What databases were asked before anything was applied there: the latest say how large tables are.
+CREATE INDEX log_preflights ON ledger.log (position) WHERE type = 'PreflightChecked';
 
 -- Every type that the log can hold, its newest version, and a regular expression for the streams that
 -- it may stand in.
@@ -116,6 +119,7 @@ INSERT INTO ledger.event_type (type, schema_version, streams) VALUES
     ('DriftDetected', 1, '^(fleet)$'),
     ('DriftEnded', 1, '^(fleet)$'),
     ('DriftAccepted', 1, '^(fleet)$'),
+    ('FactRecorded', 1, '^(fleet)$'),
     ('ChangeAccepted', 1, '^(bundles)$'),
     ('FileGone', 1, '^(bundles)$'),
     ('BundleRegistered', 1, '^(bundles)$'),
@@ -179,6 +183,8 @@ INSERT INTO ledger.event_type_permission (type, role) VALUES
     ('DriftEnded', 'ledger_service'),
     ('DriftAccepted', 'ledger_operator'),
     ('DriftAccepted', 'ledger_service'),
+    ('FactRecorded', 'ledger_operator'),
+    ('FactRecorded', 'ledger_service'),
     ('ChangeAccepted', 'ledger_operator'),
     ('ChangeAccepted', 'ledger_service'),
     ('FileGone', 'ledger_operator'),

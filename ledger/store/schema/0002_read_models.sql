@@ -51,6 +51,8 @@ CREATE TABLE ledger.fleet_database (
     sslmode text,
     role text,
     labels jsonb NOT NULL,
+    -- When a job that backs it up had recorded that it did, as in ISO 8601.
+    backed_up_at text,
     identity_uuid uuid,
     system_identifier text,
     database_oid bigint,

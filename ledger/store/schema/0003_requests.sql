@@ -34,6 +34,7 @@ INSERT INTO ledger.request_type (type, schema_version) VALUES
     ('DatabaseRetired', 1),
     ('BundleRegistered', 1),
     ('DriftAccepted', 1),
+    ('FactRecorded', 1),
     ('ChangeAccepted', 1),
     ('FileGone', 1),
     ('KeyRegistered', 1),
@@ -75,6 +76,9 @@ INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('BundleRegistered', 'name', '{string}', false),
     ('DriftAccepted', 'database', '{string}', true),
     ('DriftAccepted', 'fingerprint', '{string}', true),
+    ('FactRecorded', 'database', '{string}', true),
+    ('FactRecorded', 'fact', '{string}', true),
+    ('FactRecorded', 'at', '{string}', true),
     ('ChangeAccepted', 'version', '{string}', true),
     ('ChangeAccepted', 'known', '{string}', true),
     ('ChangeAccepted', 'given', '{string}', true),
@@ -306,7 +310,7 @@ DECLARE
     -- Bodies about a key begin with it, so that none has to be read that somebody else wrote.
     v_key constant bytea := convert_to(format('{"key":"%s"', p_said ->> 'key'), 'UTF8');
     v_stream constant text := CASE
-        WHEN p_type LIKE 'Database%' OR p_type = 'DriftAccepted' THEN 'fleet'
+        WHEN p_type LIKE 'Database%' OR p_type IN ('DriftAccepted', 'FactRecorded') THEN 'fleet'
         WHEN p_type IN ('BundleRegistered', 'ChangeAccepted', 'FileGone') THEN 'bundles'
         WHEN p_type LIKE 'Key%' THEN 'keys'
         WHEN p_type = 'CheckRequested' THEN 'check-' || (p_said ->> 'check')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cache, lru_cache
 from itertools import compress
 from operator import attrgetter, is_not
@@ -123,6 +124,7 @@ def to_entry(record: DatabaseRecord, belief: Belief) -> FleetEntry:
         connection.sslmode,
         connection.role,
         json.dumps(dict(record.labels)),
+        record.backed_up_at.isoformat() if record.backed_up_at else None,
         *_of_belief(belief),
     )
 
@@ -170,6 +172,7 @@ def registered_in(entry: FleetEntry) -> DatabaseRecord:
         ),
         labels=_labels(entry.labels),
         status=FleetStatus(entry.status),
+        backed_up_at=datetime.fromisoformat(entry.backed_up_at) if entry.backed_up_at else None,
     )
 
 

@@ -20,6 +20,7 @@ from ledger.store.views.rows import (
     AppliedRow,
     BundleRow,
     CauseRow,
+    DurationRow,
     FleetEntry,
     FleetRow,
     HeldText,
@@ -228,6 +229,9 @@ class Views(Protocol):
         self, databases: Sequence[str] | None = None, versions: Sequence[str] | None = None
     ) -> list[AppliedRow]:
         """What is known of these migrations on these databases."""
+
+    async def durations(self, versions: Sequence[str]) -> list[DurationRow]:
+        """How long these migrations took where they are applied, by version and text."""
 
     async def held_texts(self, versions: Sequence[str]) -> list[HeldText]:
         """With which texts databases have these migrations, or may have them."""

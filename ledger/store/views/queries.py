@@ -31,6 +31,7 @@ from ledger.store.views.rows import (
     AppliedRow,
     BundleRow,
     CauseRow,
+    DurationRow,
     FleetEntry,
     FleetRow,
     HeldText,
@@ -326,6 +327,10 @@ class ReadModels(FleetCounts):
     ) -> list[AppliedRow]:
         """What is known of these migrations on these databases."""
         return [AppliedRow(*row) for row in await self._fetch("applied", databases, versions)]
+
+    async def durations(self, versions: Sequence[str]) -> list[DurationRow]:
+        """How long these migrations took where they are applied."""
+        return [DurationRow(*row) for row in await self._fetch("durations", versions)]
 
     async def held_texts(self, versions: Sequence[str]) -> list[HeldText]:
         """Who has these migrations, or may have them, with which texts."""

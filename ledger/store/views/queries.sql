@@ -366,6 +366,15 @@ WHERE ($1::text[] IS NULL OR database = ANY ($1))
   AND ($2::text[] IS NULL OR version = ANY ($2))
 ORDER BY database, version
 
+-- name: durations
+-- How long these migrations ($1) took where they are applied, by text
+SELECT version, checksum, count(*) AS databases,
+    percentile_disc(0.5) WITHIN GROUP (ORDER BY duration_ms) AS usual_ms,
+    max(duration_ms) AS longest_ms
+FROM ledger.applied
+WHERE version = ANY ($1) AND state = 'applied' AND checksum IS NOT NULL AND duration_ms IS NOT NULL
+GROUP BY version, checksum ORDER BY version, checksum
+
 -- name: held_texts
 -- With which texts databases have these migrations ($1), or may have them: what is applied or in
 -- doubt, and what a rollout that goes up may still run

@@ -34,6 +34,7 @@ class FleetEntry(NamedTuple):
     sslmode: str | None
     role: str | None
     labels: str
+    backed_up_at: str | None
     identity_uuid: UUID | None
     system_identifier: str | None
     database_oid: int | None
@@ -239,6 +240,16 @@ class AppliedRow(NamedTuple):
     at: datetime
     duration_ms: int | None
     outside: bool
+
+
+class DurationRow(NamedTuple):
+    """How long a migration with this text took: in how many databases, half of them, at most."""
+
+    version: str
+    checksum: str
+    databases: int
+    usual_ms: int
+    longest_ms: int
 
 
 class RequestedCheck(NamedTuple):

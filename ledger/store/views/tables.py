@@ -114,6 +114,7 @@ FLEET_DATABASE = Table(
         "sslmode": "text",
         "role": "text",
         "labels": "jsonb",
+        "backed_up_at": "text",
         "identity_uuid": "uuid",
         "system_identifier": "text",
         "database_oid": "bigint",

@@ -47,7 +47,7 @@ def test_the_commands_are_the_ones_that_the_documentation_lists() -> None:
             "fleet add", "fleet import", "fleet diff", "fleet apply", "fleet show",
             "fleet list", "fleet label", "fleet repoint",
             "fleet suspend", "fleet reinstate", "fleet reset-fence", "fleet retire", "fleet check",
-            "drift", "agents",
+            "drift", "fact record", "agents",
             "bundle register", "bundle list", "bundle show", "create", "lint",
             "plan", "up", "down", "status", "resolve",
             "rollout start", "rollout pause", "rollout resume", "rollout abort",

@@ -12,7 +12,10 @@ from migrations.preflight.touched import together, touched_in
     [
         ("ALTER TABLE users ADD a int", {'"users"': 7}),
         ('ALTER TABLE s."U x" ADD a int', {'"s"."U x"': 7}),
-        ("ALTER TABLE a ADD FOREIGN KEY (b) REFERENCES b", {'"a"': 7, '"b"': 5}),
+        ("ALTER TABLE a ADD FOREIGN KEY (b) REFERENCES b", {'"a"': 5, '"b"': 5}),
+        ("ALTER TABLE a ADD FOREIGN KEY (b) REFERENCES b, ADD c int", {'"a"': 7, '"b"': 5}),
+        ("ALTER TABLE a DISABLE TRIGGER USER", {'"a"': 5}),
+        ("ALTER TABLE a CLUSTER ON i", {'"a"': 3}),
         ("ALTER TABLE a VALIDATE CONSTRAINT c", {'"a"': 3}),
         ("CREATE TABLE a (b int REFERENCES b)", {'"b"': 5}),
         ("CREATE INDEX i ON a (b)", {'"a"': 4}),

