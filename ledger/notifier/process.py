@@ -109,10 +109,10 @@ async def try_targets(settings: Settings, names: list[str]) -> list[Sent]:
     wanted = told(settings)
     unknown = [one for one in names if one not in wanted.targets]
     if unknown:
-        known = ", ".join(wanted.targets)
+        known = ", ".join(sorted(wanted.targets))
         raise SettingsError(f"{unknown[0]} is no target of the settings; there are {known}")
     services.silence()
-    chosen = names or list(wanted.targets)
+    chosen = names or sorted(wanted.targets)
     message = _test_message(settings, SYSTEM_CLOCK.now())
     said = await asyncio.gather(*(_tested(one, wanted.targets[one], message) for one in chosen))
     return [

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import warnings
+from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -31,7 +33,7 @@ class Service:
     """One service, by its address as apprise writes it; it is a secret."""
 
     def __init__(self, address: str) -> None:
-        check_installed()
+        load()
         self._address = address
 
     def send(self, message: Message) -> str:
@@ -62,13 +64,18 @@ class Service:
         return f"it answered HTTP {lines.status}" if lines.status else "it did not take it"
 
 
-def check_installed() -> None:
-    """Raise `SettingsError` where apprise is not installed."""
+@cache
+def load() -> None:
+    """Load apprise with all that it knows. Raises `SettingsError` where it is not installed."""
     if find_spec("apprise") is None:
         raise SettingsError(
             "a target is a service by apprise, which is not installed here; install it with "
             "pip install 'migration-ledger[notify]', or use a webhook"
         )
+    # What is deprecated in it is nothing that whoever notifies can change.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        _plugin("json://localhost")
 
 
 def silence() -> None:
@@ -76,6 +83,8 @@ def silence() -> None:
     for name in _CHATTY:
         logger = logging.getLogger(name)
         logger.propagate = False
+        # What is not said at all, no handler can hear; warnings are read for their status.
+        logger.setLevel(logging.WARNING if name == "apprise" else logging.CRITICAL)
         if not logger.handlers:
             logger.addHandler(logging.NullHandler())
 

@@ -120,7 +120,7 @@ async def show_targets(ctx: typer.Context, output: OutputOption = OutputFormat.T
 
 def _rows(settings: Settings, found: Overview) -> Iterator[dict[str, object]]:
     section = settings.notify
-    for name in {**section.targets, **found.targets}:
+    for name in sorted({*section.targets, *found.targets}):
         state, target = found.targets.get(name), section.targets.get(name)
         routes = [str(one).partition(" -> ")[0] for one in section.routes if name in one.to]
         if state is not None and state.failures:
