@@ -199,6 +199,12 @@ class Supervisor:
         """Return when every report that is on the bus now is in the log."""
         await self._intake.drained()
 
+    async def settled(self) -> None:
+        """Return when the last reports are in the log, and shown."""
+        await self.drain()
+        # Whoever may only read finds what was done here, though nobody projects afterwards.
+        await self._reads.caught_up()
+
     async def _load(self) -> Follower:
         """Load what is unsettled as if it were heard now, as far as it was projected.
 

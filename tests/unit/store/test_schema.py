@@ -10,7 +10,7 @@ from ledger.store.log.history import REQUESTS
 
 FROZEN = {
     "0001_log.sql": "0338c3315d49817d22f5491a1a89ff66c0d2d9fa2c4bdd3f7d96fb6a21fb4862",
-    "0002_read_models.sql": "ad9692a6bc77f79b24f4960f8cade5b617258a56d2c813e485669338ce16bf17",
+    "0002_read_models.sql": "3eb7ab2774304c64bb3fc5f3e8445308b5d41107af06801c4ed971e01e307155",
     "0003_requests.sql": "4a9e3818640ab8fe23aae3158b934f625b3ce986abe44b590156c4ad47184b4c",
     "0004_notifications.sql": "d6776424492844227f134a6c8042acd09ae3d46df284f9e0465dd5ad094ab53b",
 }
