@@ -67,7 +67,7 @@ def told(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Told:
         routes=[_route(one) for one in section.routes],
         targets={name: _target(one, clock) for name, one in section.targets.items()},
         ledger=settings.name,
-        link=section.link,
+        link=section.link or "",
         keep=timedelta(hours=section.keep_h),
     )
 

@@ -181,8 +181,8 @@ class NotifySection(SettingsSection):
         description="what goes `to` which targets: `events`, least `severity`, `labels`, `hours`, "
         "`digest_s`, `title`, `text`; a list of tables",
     )
-    link: str = Field(
-        "",
+    link: str | None = Field(
+        None,
         description="link in every message, such as https://grafana.internal/d/rollout?id={rollout}",
     )
     keep_h: float = Field(
@@ -191,8 +191,8 @@ class NotifySection(SettingsSection):
 
     @field_validator("link")
     @classmethod
-    def _leads_there(cls, value: str) -> str:
-        check_template(value)
+    def _leads_there(cls, value: str | None) -> str | None:
+        check_template(value or "")
         if value and not value.startswith(("https://", "http://")):
             raise ValueError("a link begins with https://")
         return value

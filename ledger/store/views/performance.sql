@@ -36,7 +36,9 @@ GROUP BY version, direction, error ORDER BY count(*) DESC, error
 -- How long each migration and direction took, by how large the largest table was that it was to touch:
 -- the power of ten of its MB, NULL where it was not asked
 SELECT version, direction,
-    CASE WHEN table_mb < 1 THEN 0 ELSE ceil(log(table_mb::numeric))::integer END AS magnitude,
+    CASE WHEN table_mb <= 1 THEN 0 WHEN table_mb <= 10 THEN 1 WHEN table_mb <= 100 THEN 2
+        WHEN table_mb <= 1000 THEN 3 WHEN table_mb <= 10000 THEN 4 WHEN table_mb <= 100000 THEN 5
+        WHEN table_mb <= 1000000 THEN 6 WHEN table_mb IS NOT NULL THEN 9 END AS magnitude,
     count(*) AS executions,
     percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY duration_ms) AS percentiles,
     max(duration_ms) AS longest
