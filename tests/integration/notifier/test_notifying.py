@@ -7,12 +7,15 @@ import hashlib
 import hmac
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
+from ledger import instruments
 from ledger.contracts.envelope import Metadata, encode
 from ledger.contracts.events import (
     DatabaseRegistered,
@@ -24,6 +27,8 @@ from ledger.contracts.registry import Connection
 from ledger.contracts.reports import AttemptFinished, Event
 from ledger.domain.notices import Severity
 from ledger.domain.routes import Route
+from ledger.instruments import Instrument
+from ledger.notifier import notifier
 from ledger.notifier.notifier import Notifier, Target, Told
 from ledger.notifier.webhook import Webhook
 from ledger.store.log.log import EventLog
@@ -437,3 +442,66 @@ async def test_a_database_with_the_least_severity_wanted_is_told_and_others_are_
         await record(house, "rollout-r1", halted("r1"))
         (request,) = await came(receiver, 1)
     assert request.json["event"] == "RolloutHalted"
+
+
+@pytest.fixture
+def measurements(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemoryMetricReader]:
+    """Take the measurements of this test, without touching the process's provider."""
+    reader = InMemoryMetricReader()
+    provider = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
+    ours = provider.get_meter("test")
+    monkeypatch.setattr(instruments, "_meter", lambda: ours)
+    monkeypatch.setattr(notifier, "_outcomes", instruments.counter(instruments.NOTIFICATIONS))
+    yield reader
+    provider.shutdown()
+
+
+def measured(reader: InMemoryMetricReader, one: Instrument) -> dict[tuple[str, ...], float]:
+    """The values of an instrument, by their attributes in its order."""
+    data = reader.get_metrics_data()
+    return {
+        tuple(str((point.attributes or {})[name]) for name in one.attributes): point.value  # type: ignore[union-attr]
+        for resource in (data.resource_metrics if data else ())
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if metric.name == one.name
+        for point in metric.data.data_points
+    }
+
+
+async def test_what_was_taken_what_waits_and_for_how_long_is_measured(
+    house: House, measurements: InMemoryMetricReader
+) -> None:
+    clock = ManualClock()
+    async with http_receiver() as receiver, http_receiver(lambda _: (503, "")) as dead:
+        targets: dict[str, Target] = {
+            "hook": webhook(receiver, clock),
+            "dead": webhook(dead, clock),
+        }
+        routes = (Route(("hook", "dead"), events=("RolloutHalted",), digest_s=0),)
+        async with notifying(house, targets, routes, clock=clock) as notifies:
+            notifies.observe()
+            assert measured(measurements, instruments.NOTIFICATIONS_WAITING) == {
+                ("hook",): 0,
+                ("dead",): 0,
+            }
+            await record(house, "rollout-r1", halted("r1"), halted("r1"), halted("r1"))
+
+            async def told() -> bool | None:
+                waiting = measured(measurements, instruments.NOTIFICATIONS_WAITING)
+                tried = (len(receiver.taken), len(dead.refused)) == (3, 1)
+                if not tried:
+                    clock.advance(0.2)
+                return (tried and waiting == {("hook",): 0, ("dead",): 3}) or None
+
+            await found(told, "one takes all, the other was tried once")
+            before = measured(measurements, instruments.NOTIFICATIONS_FAILING)
+            assert before[("hook",)] == 0
+            assert measured(measurements, instruments.NOTIFICATIONS) == {
+                ("hook", "delivered"): 3,
+                ("dead", "failed"): 1,
+            }
+            clock.passed_s += 100
+            after = measured(measurements, instruments.NOTIFICATIONS_FAILING)
+            assert after == {("hook",): 0, ("dead",): before[("dead",)] + 100}
+            assert measured(measurements, instruments.NOTIFICATIONS_LAG) == {(): 0}
