@@ -291,6 +291,33 @@ REPORTS_WAITING: Final = Instrument(
     "Messages of an agent that the broker has not taken.",
     (telemetry.POOL,),
 )
+NOTIFICATIONS: Final = Instrument(
+    "migration_ledger.notifications",
+    Kind.COUNTER,
+    "{message}",
+    "Messages that a target was sent, by whether it took them; each sending counts.",
+    (telemetry.TARGET, telemetry.STATE),
+)
+NOTIFICATIONS_WAITING: Final = Instrument(
+    "migration_ledger.notifications.waiting",
+    Kind.GAUGE,
+    "{message}",
+    "Messages that a target has not taken; digests that are being collected, too.",
+    (telemetry.TARGET,),
+)
+NOTIFICATIONS_FAILING: Final = Instrument(
+    "migration_ledger.notifications.failing",
+    Kind.GAUGE,
+    _SECONDS,
+    "For how long a target has taken nothing; 0 where it does.",
+    (telemetry.TARGET,),
+)
+NOTIFICATIONS_LAG: Final = Instrument(
+    "migration_ledger.notifications.lag",
+    Kind.GAUGE,
+    "{event}",
+    "Events of the log that were not looked at for notifications.",
+)
 
 WAITED: Final = Instrument(
     "migration_ledger.agent.wait.duration",

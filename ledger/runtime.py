@@ -48,9 +48,9 @@ if TYPE_CHECKING:
     from ledger.service.installation import Installation
     from ledger.service.keys import KeyService
     from ledger.service.migration_texts import MigrationTexts
+    from ledger.service.performance import PerformanceService
     from ledger.service.rollouts import RolloutService
     from ledger.service.traces import TraceService
-    from ledger.store.views.port import Views
 
 logger = logging.getLogger(__name__)
 
@@ -109,8 +109,7 @@ class Ledger:
         """Looks at databases, outside of rollouts."""
         from ledger.service.check_report import CheckService
 
-        stores = self._stores
-        return CheckService(stores.reads, stores.log, stores.looks, SYSTEM_CLOCK)
+        return CheckService(self._stores.reads, self._stores.log, self._stores.looks, SYSTEM_CLOCK)
 
     @cached_property
     def drift(self) -> DriftService:
@@ -165,6 +164,14 @@ class Ledger:
         from ledger.service.audit import AuditService
 
         return AuditService(self._stores.log, self._stores.reads, self._encoder)
+
+    @cached_property
+    def performance(self) -> PerformanceService:
+        """How long migrations take, and how often they fail."""
+        from ledger.service.performance import PerformanceService
+        from ledger.store.views.performance import PerformanceTable
+
+        return PerformanceService(self._stores, PerformanceTable(self._stores.pool), SYSTEM_CLOCK)
 
     @cached_property
     def traces(self) -> TraceService:
@@ -315,7 +322,7 @@ async def _led(
                 if staff and hiring and not leading.done():
                     await staff.stop()
                     hiring.cancel()
-                    await shutdown.unless_over(leading, _drained(stores.reads, leader))
+                    await shutdown.unless_over(leading, leader.settled())
                 ending(shutdown.END_S)
                 leading.cancel()
     finally:
@@ -350,10 +357,3 @@ def _signing(settings: Settings) -> BusSigning | None:
         )
         return BusSigning(None)
     return BusSigning(Signer(read(file, "LEDGER_SIGNING_KEY_FILE")))
-
-
-async def _drained(reads: Views, leader: Supervisor) -> None:
-    """Return when the last reports are in the log, and shown."""
-    await leader.drain()
-    # Whoever may only read finds what was done here, though nobody projects afterwards.
-    await reads.caught_up()

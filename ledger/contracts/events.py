@@ -76,6 +76,7 @@ __all__ = [
     "EVENTS",
     "EVENT_TYPES",
     "REQUESTED_BY_OPERATORS",
+    "SAID_BY_NOTIFIERS",
     "AttemptTimedOut",
     "Budget",
     "BundleRegistered",
@@ -105,6 +106,7 @@ __all__ = [
     "MessageParked",
     "MigrationOrdered",
     "MigrationRegressed",
+    "NotificationFailed",
     "OutcomeResolved",
     "PlanOptions",
     "Purpose",
@@ -260,6 +262,21 @@ class LeadershipTaken(Event, streams=(Stream.LEDGER,), author=Author.LEDGER):
     public_key: PublicKeyText | None = None
 
 
+class NotificationFailed(Event, streams=(Stream.LEDGER,), author=Author.NOTIFIER):
+    """A target takes no notifications since then; so many wait, and go on being tried.
+
+    Said when a target begins to fail and at growing distances from there, never for each try.
+    `given_up` were waiting for longer than they are kept. `why` is a class of failure of ours.
+    """
+
+    target: str = Field(max_length=63)
+    why: str = Field(max_length=200)
+    failing_since: datetime
+    tries: int = Field(ge=0, le=2**31 - 1)
+    waiting: int = Field(ge=0, le=2**31 - 1)
+    given_up: int = Field(0, ge=0, le=2**31 - 1)
+
+
 @dataclass(frozen=True, slots=True)
 class EventType:
     """All that is known of a type of event, as its class says it; `roles` may append it."""
@@ -301,6 +318,11 @@ EVENT_TYPES: dict[str, EventType] = {
 
 EVENTS: dict[str, type[Event]] = {name: one.event for name, one in EVENT_TYPES.items()}
 """The class of each type of event."""
+
+SAID_BY_NOTIFIERS: frozenset[str] = frozenset(
+    name for name, one in EVENT_TYPES.items() if one.author is Author.NOTIFIER
+)
+"""The event types that the notifier's role may append."""
 
 REQUESTED_BY_OPERATORS: frozenset[str] = frozenset(
     name for name, one in EVENT_TYPES.items() if one.author is Author.PERSON

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 OPERATOR_ROLE = "ledger_operator"
 SERVICE_ROLE = "ledger_service"
+NOTIFIER_ROLE = "ledger_notifier"
 
 _ID = "[A-Za-z0-9._-]{1,100}"
 
@@ -41,8 +42,16 @@ class Author(StrEnum):
     """The leading process, which draws the consequences."""
     AGENT = "agent"
     """Whoever works on databases; the leading process takes it into the log, word for word."""
+    NOTIFIER = "notifier"
+    """Whoever tells people what is in the log; it may say that it could not."""
 
     @property
     def roles(self) -> tuple[str, ...]:
         """The database roles that may append it."""
-        return (OPERATOR_ROLE, SERVICE_ROLE) if self is Author.PERSON else (SERVICE_ROLE,)
+        match self:
+            case Author.PERSON:
+                return (OPERATOR_ROLE, SERVICE_ROLE)
+            case Author.NOTIFIER:
+                return (NOTIFIER_ROLE, SERVICE_ROLE)
+            case Author.LEDGER | Author.AGENT:
+                return (SERVICE_ROLE,)

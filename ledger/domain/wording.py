@@ -25,6 +25,19 @@ def moment_text(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds")
 
 
+def took_text(milliseconds: float) -> str:
+    """A duration as people read it: `850 ms`, `12.3 s`, `4 min 10 s`, `2 h 5 min`."""
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1000
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
 class Failed(Protocol):
     """What is known of a failure; without tenant data."""
 

@@ -207,6 +207,12 @@ class Supervisor:
             await self._follower.reach((await self._log.head()).position)
         await self._schemas.settled()
 
+    async def settled(self) -> None:
+        """Return when the last reports are in the log, and shown."""
+        await self.drain()
+        # Whoever may only read finds what was done here, though nobody projects afterwards.
+        await self._reads.caught_up()
+
     async def _load(self) -> Follower:
         """Load what is unsettled as if it were heard now, as far as it was projected.
 

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr
 from ledger.contracts.registry import Variable
 from ledger.settings.address import check_address
 from ledger.settings.errors import SettingsError
+from ledger.settings.notify import NotifySection
 from ledger.settings.preflight import PreflightSection
 from ledger.settings.sections import (
     Count,
@@ -153,6 +154,7 @@ class Settings(SharedSettings):
     preflight: PreflightSection = Field(default_factory=PreflightSection)
     watchdog: WatchdogSection = Field(default_factory=WatchdogSection)
     lint: LintSection = Field(default_factory=LintSection)
+    notify: NotifySection = Field(default_factory=NotifySection)
     variables: dict[str, str | LabelVariable] = Field(
         default_factory=dict,
         description="what placeholders in migrations stand for, by name; never a secret",

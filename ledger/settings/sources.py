@@ -24,6 +24,7 @@ from ledger.contracts.validation import message_of
 from ledger.settings.address import masked
 from ledger.settings.errors import SettingsError
 from ledger.settings.model import OF_THE_PROJECT, LabelVariable, Settings
+from ledger.settings.notify import NotifyTarget
 from ledger.settings.sections import PREFIX, SharedSettings
 from ledger.settings.toml_file import read_toml
 from migrations.likeness import nearest
@@ -35,13 +36,14 @@ TESTS = {
     "LEDGER_TEST_PG_RELEASE": "the release of the embedded PostgreSQL server, instead of 18",
 }
 """Variables that the tests and make read."""
-_OPEN = ("variables.", "lint.severity.", "lint.phases.")
+_OPEN = ("variables.", "lint.severity.", "lint.phases.", "notify.targets.")
 """Tables whose names are not those of settings; what stands in them is looked at by its users."""
 _BETWEEN = {
     "agent.secret_roots": os.pathsep,
     "agent.sockets": os.pathsep,
     "agent.secrets": "; ",
     "preflight.windows": "; ",
+    "notify.routes": "; ",
 }
 """What stands between the parts of a list, if no comma does: as its variable is written."""
 
@@ -235,11 +237,14 @@ def _merged(
         problem = error.errors(include_input=False, include_url=False)[0]
         name, said = ".".join(str(part) for part in problem["loc"] if isinstance(part, str)), ""
         # Behind the name of a variable stands which of its forms was tried.
-        called = next((one for one in origins if name.startswith(f"{one}.")), name)
+        forms = (
+            one for one in origins if one.startswith("variables.") and name.startswith(f"{one}.")
+        )
+        called = next(forms, name)
         if called != name:
             said = 'it is neither a text in quotes nor {label = "LABEL", sample = "VALUE"}'
         raise SettingsError(
-            f"{_printable(called)} (from {origins.get(called, 'the settings')}) is wrong: "
+            f"{_printable(called)} (from {_origin_around(called, origins)}) is wrong: "
             f"{said or message_of(problem)}; correct it there"
         ) from None
 
@@ -256,6 +261,13 @@ def _origins(settings: Settings, origins: Mapping[str, str]) -> Iterator[Origin]
             variable(name),
             description,
         )
+
+
+def _origin_around(name: str, origins: Mapping[str, str]) -> str:
+    """Where a value comes from, or the nearest table around it that somebody wrote."""
+    parts = name.split(".")
+    around = (".".join(parts[:number]) for number in range(len(parts), 0, -1))
+    return next((origins[one] for one in around if one in origins), "the settings")
 
 
 def _origin_below(name: str, origins: Mapping[str, str]) -> str:
@@ -276,12 +288,14 @@ def _shown(setting: str, value: Any, secret: bool) -> str | int | float | bool |
     return str(value)
 
 
-def _entry_shown(value: str | tuple[str, ...] | LabelVariable) -> str:
-    """An entry of an open table: a text, a list of words, or a variable by its label."""
+def _entry_shown(value: str | tuple[str, ...] | LabelVariable | NotifyTarget) -> str:
+    """An entry of an open table: a text, a list of words, a variable by its label, a target."""
     match value:
         case str():
             return value
         case tuple():
             return "+".join(value)
+        case NotifyTarget():
+            return f"({value})"
         case _:
             return f"label {value.label}"

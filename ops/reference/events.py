@@ -32,6 +32,7 @@ AUTHORS = {
     Author.PERSON: "a person",
     Author.LEDGER: "the ledger",
     Author.AGENT: "an agent",
+    Author.NOTIFIER: "the notifier",
 }
 WORDS: dict[Any, str] = {
     str: "text",

@@ -20,10 +20,11 @@ SEVERITIES = {"page", "ticket"}
 MEASURED = re.compile(r"\bmigration_ledger_[a-z_]+\b(?=[\s{\[)]|$)")
 
 LEDGER = 'up{job="migration-ledger"}'
-STATE, POOL, ROLLOUT = (
+STATE, POOL, ROLLOUT, TARGET = (
     "migration_ledger_state",
     "migration_ledger_pool",
     "migration_ledger_rollout_id",
+    "migration_ledger_target",
 )
 ATTEMPTS = "migration_ledger_attempts_total"
 FAILED = f'{ATTEMPTS}{{cicd_pipeline_task_run_result="failed",error_type="sql"}}'
@@ -104,6 +105,11 @@ CASES: Final = {
     ),
     "MigrationLedgerEventUnreadable": Case(
         {"migration_ledger_log_unreadable": "1x20"}, {"migration_ledger_log_unreadable": "0x20"}
+    ),
+    "MigrationLedgerNotificationsFail": Case(
+        {f'migration_ledger_notifications_failing_seconds{{{TARGET}="hook"}}': "600+60x20"},
+        {f'migration_ledger_notifications_failing_seconds{{{TARGET}="hook"}}': "0+60x10 0x10"},
+        20,
     ),
     "MigrationLedgerDatabasesTroubled": Case(
         {"migration_ledger_databases_troubled": "2x90"},

@@ -28,6 +28,8 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
     "rollout.adopt": ("adopt", "baseline", "repair"),
     "rollout.resolve": ("resolve",),
     "record.history": ("audit", "history", "events", "replay", "traces"),
+    "record.report": ("report",),
+    "notify.commands": ("notify",),
     "setup.serve": ("init", "upgrade", "serve"),
     "setup.keys": ("keys",),
     "setup.dev": ("dev",),

@@ -292,8 +292,9 @@ async def status(
             return await rollouts.status(chosen, SHOWN)
 
         async def show(found: RolloutStatus) -> None:
+            outlook = await session.ledger.performance.outlook(found)
             if found.groups is not None and form.for_people and not lists:
-                show_groups(found, form)
+                show_groups(found, form, outlook)
                 return
             empty = "No database needs attention."
             if select and not found.databases and not found.more:
@@ -301,7 +302,7 @@ async def status(
                 empty = "None of the selected databases " + (
                     "failed, is blocked or unknown." if part else f"is part of rollout {chosen}."
                 )
-            show_rollout(found, form, every=lists, empty=empty)
+            show_rollout(found, form, every=lists, empty=empty, outlook=outlook)
 
         last = await shown_again(look, show, watching, form, is_last=is_over)
     return ending(last) if watching.watch and is_over(last) else ExitCode.OK

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from ledger.cli.app.output import Output, say
 from ledger.cli.rollout.progress import ENDED, counted, relation
 from ledger.domain.tally import IN_DOUBT, SETTLED, STATES, state_words
-from ledger.domain.wording import number_of
+from ledger.domain.wording import number_of, took_text
 from migrations.clock import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
+    from ledger.service.performance import Outlook
     from ledger.service.status import DatabaseGroup, DatabaseLine, RolloutStatus, RolloutSummary
 
 SHOWN = 50
@@ -38,6 +39,7 @@ def show_rollout(
     *,
     every: bool = False,
     empty: str = "No database needs attention.",
+    outlook: Outlook | None = None,
 ) -> None:
     """Write a rollout: every database that is not simply done, or all of them as JSON.
 
@@ -45,7 +47,7 @@ def show_rollout(
     """
     people = output.for_people
     if people:
-        output.lines(headlines(status))
+        output.lines(headlines(status) + outlook_lines(outlook))
     shown = [one for one in status.databases if every or not people or _interesting(one)]
     shown.sort(key=lambda one: STATES.index(one.status))
     output.rows(
@@ -54,15 +56,15 @@ def show_rollout(
         (_row(one, status.mode if people else "") for one in shown),
         COLUMNS,
         empty=empty,
-        **status.document(),
+        **status.document() | ({"outlook": outlook.document()} if outlook else {}),
     )
     if people and status.more:
         say(f"and {status.more:,} more; `--limit` shows more of them, `-o json` all")
 
 
-def show_groups(status: RolloutStatus, output: Output) -> None:
+def show_groups(status: RolloutStatus, output: Output, outlook: Outlook | None = None) -> None:
     """Write a large rollout for a person: its numbers, then each problem, then each wait."""
-    lines = headlines(status)
+    lines = headlines(status) + outlook_lines(outlook)
     groups = status.groups or ()
     tried = sum(one.databases for one in groups if one.helps.startswith(RETRY))
     for state in dict.fromkeys(one.status for one in groups):
@@ -100,6 +102,22 @@ def headlines(status: RolloutStatus, clock: Clock = SYSTEM_CLOCK) -> list[str]:
     elif status.used is not None and status.used:
         lines.append(f"  budget used: {status.used:,} of {status.allowed:,}")
     lines += _waves(status)
+    return lines
+
+
+def outlook_lines(outlook: Outlook | None) -> list[str]:
+    """What is to be expected, and what is slower than usual."""
+    lines = []
+    if outlook is not None and outlook.left_s is not None:
+        by = "as fast as so far" if outlook.basis == "pace" else "if it goes as usual"
+        lines.append(f"  about {took_text(1000 * outlook.left_s)} left, {by}")
+    if outlook is not None and outlook.usual is not None:
+        usual, most = map(took_text, outlook.usual)
+        lines += [
+            f"  slower than usual: {one.database}, {took_text(1000 * one.for_s)} so far; usually "
+            f"{usual}, 95 of 100 within {most}"
+            for one in outlook.slower
+        ]
     return lines
 
 

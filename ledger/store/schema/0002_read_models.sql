@@ -152,6 +152,8 @@ CREATE TABLE ledger.attempt (
     attempt integer NOT NULL,
     ordered_position bigint NOT NULL,
     ordered_by text NOT NULL,
+    -- Size of the largest table that it was to touch, where that was asked before; in MB.
+    table_mb double precision,
     CONSTRAINT attempt_pkey PRIMARY KEY (command)
 );
 
@@ -177,6 +179,25 @@ CREATE TABLE ledger.applied (
         'not_applied'))
 ) WITH (fillfactor = 80);
 CREATE INDEX applied_version_state_idx ON ledger.applied (version, state);
+
+-- Every time that a migration ran, in either direction: how long it took, or the class of its failure,
+-- and how large the largest table was that its attempt was to touch, where that was asked.
+CREATE TABLE ledger.execution (
+    position bigint NOT NULL,
+    database text NOT NULL,
+    rollout text,
+    version text NOT NULL,
+    direction text NOT NULL,
+    succeeded boolean NOT NULL,
+    error text,
+    duration_ms integer,
+    table_mb double precision,
+    at timestamptz NOT NULL,
+    CONSTRAINT execution_pkey PRIMARY KEY (position)
+);
+-- What reports count and sort, without the table itself.
+CREATE INDEX execution_version_idx ON ledger.execution (version, direction, position)
+INCLUDE (succeeded, error, duration_ms, table_mb, at, database);
 
 -- Looks at databases that people asked for (their stream), and whether they are over. What was found
 -- and is not known otherwise is in the log; what was found at all, for a while in `ledger.look`.
@@ -210,19 +231,22 @@ CREATE TABLE ledger.database_event (
 );
 
 GRANT SELECT ON ledger.read_model_position, ledger.fleet_database, ledger.bundle, ledger.rollout,
-    ledger.rollout_database, ledger.attempt, ledger.applied, ledger.requested_check,
+    ledger.rollout_database, ledger.attempt, ledger.applied, ledger.execution,
+    ledger.requested_check,
     ledger.reading, ledger.database_event, ledger.unreadable_event
     TO ledger_viewer, ledger_operator, ledger_service;
 GRANT UPDATE ON ledger.read_model_position TO ledger_service;
 GRANT INSERT, UPDATE, DELETE ON ledger.fleet_database, ledger.bundle, ledger.rollout,
-    ledger.rollout_database, ledger.attempt, ledger.applied, ledger.requested_check,
+    ledger.rollout_database, ledger.attempt, ledger.applied, ledger.execution,
+    ledger.requested_check,
     ledger.reading, ledger.database_event, ledger.unreadable_event
     TO ledger_service;
 
 -- +migrate Down
 
 DROP TABLE ledger.read_model_position, ledger.fleet_database, ledger.bundle, ledger.rollout,
-    ledger.rollout_database, ledger.attempt, ledger.applied, ledger.requested_check,
+    ledger.rollout_database, ledger.attempt, ledger.applied, ledger.execution,
+    ledger.requested_check,
     ledger.reading, ledger.database_event, ledger.unreadable_event;
 
 -- +migrate Verify

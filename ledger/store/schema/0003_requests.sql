@@ -1,9 +1,10 @@
 -- Requests: what a person may have recorded, and the one function that records it.
 --
 -- A log that cannot be changed must not be given what nobody can read, and nobody who may only ask
--- may say what happened. So people (`ledger_operator`) have no right to `ledger.append`: they call
--- `ledger.request`, which looks at every event before the log has it. What it lets through all the
--- same, and cannot be read, stops no reader (ledger/store/log/decode.py).
+-- may say what happened. So people (`ledger_operator`), and whoever notifies them
+-- (`ledger_notifier`), have no right to `ledger.append`: they call `ledger.request`, which looks at
+-- every event before the log has it. What it lets through all the same, and cannot be read, stops no
+-- reader (ledger/store/log/decode.py).
 --
 -- The lists of types and keys are those of ledger/contracts; a test compares them.
 
@@ -49,7 +50,8 @@ INSERT INTO ledger.request_type (type, schema_version) VALUES
     ('RolloutAborted', 1),
     ('OutcomeResolved', 1),
     ('CheckRequested', 1),
-    ('EventSetAside', 1);
+    ('EventSetAside', 1),
+    ('NotificationFailed', 1);
 
 INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('DatabaseRegistered', 'database', '{string}', true),
@@ -137,7 +139,13 @@ INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('CheckRequested', 'adoption', '{"null",object}', false),
     ('CheckRequested', 'preflight', '{"null",object}', false),
     ('EventSetAside', 'position', '{number}', true),
-    ('EventSetAside', 'leaf', '{string}', true);
+    ('EventSetAside', 'leaf', '{string}', true),
+    ('NotificationFailed', 'target', '{string}', true),
+    ('NotificationFailed', 'why', '{string}', true),
+    ('NotificationFailed', 'failing_since', '{string}', true),
+    ('NotificationFailed', 'tries', '{number}', true),
+    ('NotificationFailed', 'waiting', '{number}', true),
+    ('NotificationFailed', 'given_up', '{number}', false);
 
 -- Who joined the fleet, found by the database's id.
 CREATE INDEX log_registrations ON ledger.log (ledger.database_in(body))
@@ -271,7 +279,13 @@ RETURNS text LANGUAGE sql STABLE AS $$
             OR p_body ->> 'undoes' !~ '^[A-Za-z0-9._-]{1,100}$'
             OR p_body ->> 'check' !~ '^[A-Za-z0-9._-]{1,100}$'
             OR p_body ->> 'pool' !~ '^[a-z0-9][a-z0-9_-]{0,62}$'
+            OR p_body ->> 'target' !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'
             THEN 'a name in it is none'
+        WHEN p_type = 'NotificationFailed' AND p_body ->> 'why' !~ '^[^[:cntrl:]]{1,200}$'
+            THEN 'its reason is none'
+        WHEN p_body ->> 'failing_since'
+                !~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$'
+            THEN 'it names no moment'
         WHEN (SELECT count(*) FROM jsonb_object_keys(
                 CASE jsonb_typeof(p_body -> 'labels') WHEN 'object' THEN p_body -> 'labels'
                     ELSE '{}' END)) > 100
@@ -314,7 +328,7 @@ DECLARE
         WHEN p_type IN ('BundleRegistered', 'ChangeAccepted', 'FileGone') THEN 'bundles'
         WHEN p_type LIKE 'Key%' THEN 'keys'
         WHEN p_type = 'CheckRequested' THEN 'check-' || (p_said ->> 'check')
-        WHEN p_type = 'EventSetAside' THEN 'ledger'
+        WHEN p_type IN ('EventSetAside', 'NotificationFailed') THEN 'ledger'
         ELSE 'rollout-' || (p_said ->> 'rollout')
     END;
 BEGIN

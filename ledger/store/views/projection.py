@@ -28,8 +28,10 @@ from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import FLEET, evolve_record
 from ledger.domain.rollout import BrokenStream, RolloutState, begin, take
 from ledger.domain.states import ENDED, DatabaseState
+from ledger.store.views.executions import TIMED, execution_of, sized
 from ledger.store.views.rows import (
     AppliedRow,
+    ExecutionRow,
     FleetRow,
     OrderRow,
     ReadingRow,
@@ -136,6 +138,7 @@ class Projection:
         self.rollouts: dict[str, RolloutRows] = {}
         self.orders = Shelf[UUID, OrderRow]()
         self.applied = Shelf[tuple[str, str], AppliedRow]()
+        self.executions: dict[int, ExecutionRow] = {}
         self.checks = Shelf[str, RequestedCheck]()
         self.readings = Shelf[tuple[str, str], ReadingRow]()
         self.unreadable = Shelf[int, UnreadableEvent]()
@@ -149,7 +152,8 @@ class Projection:
             self.unreadable,
         )  # fmt: skip
         databases = sum(rows.draft.total for rows in self.rollouts.values())
-        return len(self.named) + databases + sum(len(shelf.rows) for shelf in shelves)
+        written_once = len(self.named) + len(self.executions)
+        return written_once + databases + sum(len(shelf.rows) for shelf in shelves)
 
     def take(self, recorded: Recorded) -> None:
         """Let the rows say what one more event of the log says."""
@@ -167,6 +171,8 @@ class Projection:
             self._travel(rollout, recorded)
         elif stream.startswith(CHECK_PREFIX):
             self._look(recorded)
+        if kind in TIMED:
+            self._time(one, rollout, recorded)
         rule = SPEAKING.get(kind)
         if rule is not None:
             for word in rule(event):
@@ -223,6 +229,16 @@ class Projection:
             # What can be read has no row: nobody takes it away by saying that it cannot.
             if known is not None and not known.aside:
                 self.unreadable.rows[event.position] = _set_aside(known, recorded)
+
+    def _time(self, database: str, rollout: str | None, recorded: Recorded) -> None:
+        """That a migration ran; or, before it does, how large the tables are that it will touch."""
+        command: UUID = recorded.event.command  # type: ignore[attr-defined]
+        order = self.orders.rows.get(command)
+        if type(recorded.event) is not r.PreflightChecked:
+            row = execution_of(database, rollout, recorded, order)
+            self.executions[recorded.position] = row
+        elif order is not None:
+            self.orders.rows[command] = sized(order, recorded.event)
 
     def _travel(self, rollout: str, recorded: Recorded) -> None:
         rows = self.rollouts.get(rollout)
@@ -323,7 +339,7 @@ def keys_of(recorded: Iterable[Recorded]) -> RowKeys:
             keys.readings.update((stream, database) for database in wanted)
         if isinstance(event, e.BundleRegistered):
             keys.bundles.add(event.bundle)
-        elif isinstance(event, e.MigrationOrdered):
+        elif isinstance(event, e.MigrationOrdered | r.PreflightChecked):
             keys.orders.add(event.command)
         elif isinstance(event, e.EventSetAside):
             keys.unreadable.add(event.position)

@@ -152,12 +152,12 @@ class ReadModels(FleetCounts):
         self, terms: Sequence[Term], *, retired: bool, after: str = "", limit: int = PAGE
     ) -> list[FleetRow]:
         """The next databases behind the id `after` for which all terms of a selection hold."""
-        rows = await self._fetch("fleet_page", _terms(terms), retired, after, limit)
+        rows = await self._fetch("fleet_page", terms_json(terms), retired, after, limit)
         return [to_fleet(row) for row in rows]
 
     async def fleet_count(self, terms: Sequence[Term], *, retired: bool) -> int:
         """For how many databases all terms of a selection hold."""
-        number: int = await self._pool.fetchval(QUERIES["fleet_count"], _terms(terms), retired)
+        number: int = await self._pool.fetchval(QUERIES["fleet_count"], terms_json(terms), retired)
         return number
 
     async def records(self, databases: Sequence[str] | None = None) -> list[DatabaseRecord]:
@@ -365,7 +365,8 @@ class ReadModels(FleetCounts):
         return await self._pool.fetch(QUERIES[query], *arguments)
 
 
-def _terms(terms: Sequence[Term]) -> str:
+def terms_json(terms: Sequence[Term]) -> str:
+    """The terms of a selection, as statements take them."""
     return json.dumps(
         [
             {

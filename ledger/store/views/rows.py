@@ -210,6 +210,23 @@ class OrderRow(NamedTuple):
     attempt: int
     ordered_position: int
     ordered_by: str
+    table_mb: float | None = None
+    """Size of the largest table that it was to touch, where that was asked before."""
+
+
+class ExecutionRow(NamedTuple):
+    """A migration that ran on a database, in either direction, and what came of it."""
+
+    position: int
+    database: str
+    rollout: str | None
+    version: str
+    direction: str
+    succeeded: bool
+    error: str | None
+    duration_ms: int | None
+    table_mb: float | None
+    at: datetime
 
 
 class HeldText(NamedTuple):

@@ -28,6 +28,7 @@ from ledger.store.views.tables import (
     APPLIED,
     ATTEMPT,
     BUNDLE,
+    EXECUTION,
     FLEET_DATABASE,
     READING,
     REQUESTED_CHECK,
@@ -128,6 +129,8 @@ def _changes(projection: Projection) -> Iterator[_Change]:
     yield BUNDLE, [(key, of_bundle(*row)) for key, row in bundles.changed() if row], bundles.stored
     yield ATTEMPT, [(key, (key, *row)) for key, row in orders.changed()], orders.stored
     yield APPLIED, list(applied.changed()), applied.stored
+    # What ran is said once, so none of these is in the table.
+    yield EXECUTION, list(projection.executions.items()), ()
     yield REQUESTED_CHECK, [(key, (key, *row)) for key, row in checks.changed()], checks.stored
     yield READING, [(key, (*key, *row)) for key, row in readings.changed()], readings.stored
     yield UNREADABLE_EVENT, list(unreadable.changed()), unreadable.stored

@@ -200,6 +200,7 @@ ATTEMPT = Table(
         "attempt": "integer",
         "ordered_position": "bigint",
         "ordered_by": "text",
+        "table_mb": "double precision",
     },
 )
 APPLIED = Table(
@@ -216,6 +217,21 @@ APPLIED = Table(
         "at": "timestamptz",
         "duration_ms": "integer",
         "outside": "boolean",
+    },
+)
+EXECUTION = Table(
+    "execution",
+    {"position": "bigint"},
+    {
+        "database": "text",
+        "rollout": "text",
+        "version": "text",
+        "direction": "text",
+        "succeeded": "boolean",
+        "error": "text",
+        "duration_ms": "integer",
+        "table_mb": "double precision",
+        "at": "timestamptz",
     },
 )
 REQUESTED_CHECK = Table(
@@ -259,6 +275,7 @@ TABLES: tuple[Table, ...] = (
     ROLLOUT_DATABASE,
     ATTEMPT,
     APPLIED,
+    EXECUTION,
     REQUESTED_CHECK,
     READING,
     UNREADABLE_EVENT,

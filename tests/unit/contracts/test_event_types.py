@@ -7,7 +7,13 @@ from importlib.resources import files
 
 import pytest
 
-from ledger.contracts.events import EVENT_TYPES, EVENTS, REQUESTED_BY_OPERATORS, EventType
+from ledger.contracts.events import (
+    EVENT_TYPES,
+    EVENTS,
+    REQUESTED_BY_OPERATORS,
+    SAID_BY_NOTIFIERS,
+    EventType,
+)
 from ledger.contracts.reports import Event, Report
 from ledger.contracts.streams import REPORT_STREAMS, Author, Stream
 from ops import event_reference
@@ -47,7 +53,9 @@ def test_orders_and_what_happened_are_nothing_that_a_person_may_say() -> None:
     assert REQUESTED_BY_OPERATORS.isdisjoint(never)
     for name in REQUESTED_BY_OPERATORS:
         assert EVENT_TYPES[name].roles == ("ledger_operator", "ledger_service")
-    for name in EVENTS.keys() - REQUESTED_BY_OPERATORS:
+    for name in SAID_BY_NOTIFIERS:
+        assert EVENT_TYPES[name].roles == ("ledger_notifier", "ledger_service")
+    for name in EVENTS.keys() - REQUESTED_BY_OPERATORS - SAID_BY_NOTIFIERS:
         assert EVENT_TYPES[name].roles == ("ledger_service",)
 
 

