@@ -83,7 +83,8 @@ class Blocking:
     by: str
     waiting_s: float
     pids: tuple[int, ...] = ()
-    """Of the sessions that hold what we wait for."""
+    """Of the sessions of our own database that hold what we wait for: of others nothing is ended,
+    and what they run is not told."""
     running: str = ""
     """What the first of them runs, or ran last, without values; told while we wait, never kept."""
 
@@ -140,7 +141,8 @@ def blocking(rows: Iterable[_Row], database: str) -> Blocking | None:
     told += before[: SHOWN_AT_MOST - len(told)]
     left = len(holding) + len(queued) - len(told)
     more = [f"{left} more"] if left > 0 else []
-    pids = tuple(one.pid for one, _ in holding.values() if one.pid)
+    here = [one for one, _ in holding.values() if one.database in (None, database)]
+    pids = tuple(one.pid for one in here if one.pid)
     by, waiting_s = "; ".join([*told, *more]), first["waiting_s"] or 0.0
     running = next(filter(None, (fingerprint(queries.get(pid)) for pid in pids)), "")
     return Blocking(_wanted(first), by, waiting_s, pids, running)

@@ -39,6 +39,7 @@ class Inflow:
         self._skip = 0
         self._collected = False
         self._bytes = 0
+        self._settings = 0
         self._error: bytes | None = None
         self.farewell = False
         """Whether the server has ended the session: behind a FATAL error nothing is answered."""
@@ -71,9 +72,16 @@ class Inflow:
         self._skip = max(length - 4, 0)
         self._error = b"" if kind == b"E" else None
         if kind == b"Z":
-            self._collected, self._bytes = False, 0
+            self._collected, self._bytes, self._settings = False, 0, 0
         elif kind == _COLLECTED_AFTER:
             self._collected = True
+        elif kind == b"S":
+            # Each is kept by its name, and a false server has names without end.
+            self._settings += length
+            if self._settings > TEXT_MAX_BYTES:
+                raise AnswerTooLarge(
+                    f"the server tells more than {TEXT_MAX_BYTES:,} bytes of its settings at once"
+                )
         elif kind == b"D" and self._collected:
             self._bytes += length + ROW_COST_BYTES
             if self._bytes > ANSWER_MAX_BYTES:

@@ -103,6 +103,34 @@ async def test_what_only_reads_it_or_analyzes_everything_may_stay(
     assert (await world.up(users(), work)).verdict is Verdict.DONE
 
 
+async def test_a_copy_that_takes_the_journals_place_is_found_by_the_next_reader(
+    world: World,
+) -> None:
+    """Renaming schemas locks no table; an entry that is missing in the copy breaks the chain."""
+    named = "DECLARE s text := 'migration_' || chr(108) || 'edger'; BEGIN "
+    copied = (
+        f"DO $do$ {named} CREATE SCHEMA other; "
+        "EXECUTE format('CREATE TABLE other.journal (LIKE %I.journal INCLUDING ALL)', s); "
+        "EXECUTE format('INSERT INTO other.journal SELECT * FROM %I.journal', s); END $do$"
+    )
+    swapped = (
+        f"DO $do$ {named} EXECUTE format('ALTER SCHEMA %I RENAME TO gone', s); "
+        "EXECUTE format('ALTER SCHEMA other RENAME TO %I', s); END $do$"
+    )
+    await world.up(users())
+    await world.up(users(), smuggled(migration("002", "SELECT 1"), copied))
+    await world.up(
+        users(), migration("002", "SELECT 1"), smuggled(migration("003", "SELECT 1"), swapped)
+    )
+
+    outcome = await world.up(users(), migration("004", "CREATE TABLE trace (a int)"))
+
+    assert outcome.verdict is Verdict.REFUSED
+    assert outcome.failure is not None
+    assert outcome.failure.kind == "identity"
+    assert not await world.has("trace")
+
+
 async def test_a_tamper_that_was_rolled_back_inside_is_none(world: World) -> None:
     swallowed = hidden("DELETE FROM {journal}").replace(
         " END $do$", " RAISE EXCEPTION 'no'; EXCEPTION WHEN raise_exception THEN NULL; END $do$"

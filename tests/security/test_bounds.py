@@ -190,6 +190,14 @@ def test_texts_have_a_smaller_limit_than_rows() -> None:
             Inflow().received(kind + header)
 
 
+def test_settings_that_a_false_server_makes_up_are_added_up() -> None:
+    inflow, setting = Inflow(), frame(b"S", 50_000)
+    for _ in range(10):
+        inflow.received(setting * (TEXT_MAX_BYTES // len(setting)) + frame(b"Z", 1))
+    with pytest.raises(AnswerTooLarge, match="of its settings"):
+        inflow.received(setting * (TEXT_MAX_BYTES // len(setting) + 1))
+
+
 def test_rows_are_added_up_until_the_question_is_answered() -> None:
     inflow, row = Inflow(), frame(b"D", 2**20)
     for _ in range(2 * ANSWER_MAX_BYTES // len(row)):

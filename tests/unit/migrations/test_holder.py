@@ -114,6 +114,19 @@ def test_a_session_of_another_database_is_told_with_its_database() -> None:
     assert "user app, in database shop, " in found.by
 
 
+def test_a_session_of_another_database_is_not_ended_nor_is_told_what_it_runs() -> None:
+    ours = row(replace(SESSION, pid=8, database="elsewhere"), query="SELECT 1 FROM ours")
+    theirs = row(depth=2, query="SELECT secret FROM theirs")
+    found = blocking([theirs], "elsewhere")
+    assert found is not None
+    assert (found.pids, found.running) == ((), "")
+    both = blocking([ours, theirs], "elsewhere")
+    assert both is not None
+    assert both.pids == (8,)
+    assert "theirs" not in both.running
+    assert "in database shop" in both.by
+
+
 def test_no_more_sessions_are_told_than_fit_in_a_sentence() -> None:
     found = blocking([row(replace(SESSION, pid=pid)) for pid in range(1, 8)], "shop")
     assert found is not None
