@@ -8,7 +8,7 @@ what is not known counts as reaching out. Pure.
 psql puts the value of `:name` in as it is, commands included. So a value that may hold a backslash,
 because it is declared or set with one or comes from the database by `\gset`, may stand as `:'name'`
 and `:"name"` only. What is not seen all the same (a server that reads backslashes in quotes) starts
-nothing: where no shell is allowed, psql runs in `migrations.running.confined`.
+nothing: where no shell is allowed, psql runs in `migrations.running.confinement`.
 """
 
 from __future__ import annotations
