@@ -42,7 +42,7 @@ from migrations.model.work import (
     Work,
 )
 from migrations.preflight.preflight import ask_all, refuse_blocked
-from migrations.preflight.touched import touched_by
+from migrations.preflight.touched_tables import touched_by
 from migrations.running.code import refuse_programs
 from migrations.running.plan import Execute, Halt, Known, StepDecision, left_half_done, plan
 from migrations.running.reconnection import ConnectionLost, Reconnection

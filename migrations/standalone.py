@@ -24,7 +24,7 @@ from migrations.model.phases import Phase
 from migrations.model.preflight import PreflightPolicy, PreflightResult
 from migrations.model.work import Observer, Outcome, Work
 from migrations.preflight.preflight import ask_by_itself
-from migrations.preflight.touched import touched_by
+from migrations.preflight.touched_tables import touched_by
 from migrations.runner import run
 from migrations.running.other_history import is_of_one_history, name_in, refuse_folder
 from migrations.running.plan import (

@@ -20,7 +20,7 @@ import re
 import asyncpg
 
 from migrations.backfill.paging import FittingTable
-from migrations.backfill.saved import SHARED, SHARED_TABLE, Saved, SharedSaved
+from migrations.backfill.saved_rows import SHARED, SHARED_TABLE, Saved, SharedSaved
 from migrations.errors import DataRefused
 from migrations.model.attempt import Backup
 from migrations.model.folder_history import JOURNAL_SCHEMA

@@ -22,7 +22,7 @@ from migrations.backfill.backups import (
 )
 from migrations.backfill.keyset import Key, Keyset, Page, Paged, key_of, key_text
 from migrations.backfill.paging import fitting_table, rows_estimated
-from migrations.backfill.saved import SHARED, Saved, SharedSaved
+from migrations.backfill.saved_rows import SHARED, Saved, SharedSaved
 from migrations.errors import DataRefused
 from migrations.model.attempt import HalfDone, Mode
 from migrations.model.migration import Batches, Conflict, Direction, Statement, StatementKind

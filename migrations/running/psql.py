@@ -14,7 +14,7 @@ other script commits as it goes:
 Declared variables are set by a script of their own before it. The password goes through a file
 that only we can read and that is gone before the script begins; values go through such files too,
 and nothing secret through its environment or its arguments. Where no shell is allowed, psql can
-start no process (`migrations.running.confined`). Its output is thrown away, for it may hold tenant
+start no process (`migrations.running.confinement`). Its output is thrown away, for it may hold tenant
 data; what it says of an error is kept as if a session of ours had heard it, without values. When
 we are cancelled, psql is interrupted, and killed if that does not end it.
 """
@@ -63,7 +63,7 @@ CONNECTED_EVERY_S = 0.01
 """How often is looked whether psql has connected."""
 SETTING, SCRIPT, CLOSING = "setting.sql", "ledger script.sql", "closing.sql"
 """What psql is given, in this order: its variables, what the author wrote, and our entry."""
-CONFINED = Path(__file__).with_name("confined.py")
+CONFINED = Path(__file__).with_name("confinement.py")
 
 _CLOSING = """
 SET CONSTRAINTS ALL IMMEDIATE;

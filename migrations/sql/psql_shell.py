@@ -10,7 +10,7 @@ because it is declared or set with one or comes from the database by `\gset`, ma
 and `:"name"` only. Nor may a script change by what psql finds the ends of quotes: the encoding, and
 whether a backslash in quotes is one. What is not seen all the same (such a setting under a name
 that is computed) starts nothing: where no shell is allowed, psql runs in
-`migrations.running.confined`.
+`migrations.running.confinement`.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ async def _request(
 ) -> PreflightRequest:
     """What is asked: with the settings' limits, about the tables that what is pending touches."""
     from migrations.model.preflight import PreflightRequest, TouchedTables
-    from migrations.preflight.touched import together, touched_in
+    from migrations.preflight.touched_tables import together, touched_in
 
     # A selection that cannot be followed is refused at once, and once.
     await session.ledger.fleet.page(select, limit=1)

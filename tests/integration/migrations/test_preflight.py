@@ -21,7 +21,7 @@ from migrations.model.preflight import (
     PreflightVerdict,
 )
 from migrations.preflight.preflight import ask_by_itself
-from migrations.preflight.touched import touched_by
+from migrations.preflight.touched_tables import touched_by
 from migrations.target.session import close_session, open_session
 from tests.integration.migrations.test_round_trips import watched
 from tests.integration.migrations.world import World, migration, session, until

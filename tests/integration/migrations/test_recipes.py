@@ -130,15 +130,23 @@ class Writer:
             for number in count():
                 user = number * 37 % 2500 + 1
                 statement = self._statements[number % len(self._statements)]
+                writing = asyncio.create_task(
+                    self._once(connection, statement.format(user=user, n=number))
+                )
                 try:
-                    await asyncio.shield(
-                        self._once(connection, statement.format(user=user, n=number))
-                    )
+                    await asyncio.shield(writing)
                 except asyncpg.DeadlockDetectedError:
                     continue
+                finally:
+                    await asyncio.wait({writing})
         finally:
-            await asyncio.sleep(0.05)
             await connection.close()
+
+    async def goes_on(self) -> None:
+        """Return when fifty more writes are committed."""
+        seen = self.committed
+        while self.committed < seen + 50:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
     async def _once(self, connection: asyncpg.Connection, statement: str) -> None:
         tag = await connection.execute(statement)
@@ -154,9 +162,7 @@ async def test_no_write_is_lost_while_a_type_changes(world: World) -> None:
         for number, one in enumerate((expand, migrate, contract), start=1):
             await up(world, (expand, migrate, contract)[:number])
             assert one.version == f"1.{number}"
-            seen = writer.committed
-            while writer.committed < seen + 50:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+            await writer.goes_on()
     assert writer.committed > 150
     assert await world.value("SELECT sum(age) FROM users") == before + writer.committed
     kind = "SELECT format_type(atttypid, -1) FROM pg_attribute "
@@ -180,11 +186,9 @@ async def test_no_write_is_lost_while_a_table_is_split(world: World) -> None:
         "DELETE FROM addresses WHERE id = {user}",
     )
     async with old, new:
-        await asyncio.sleep(0.2)
+        await old.goes_on()
         await up(world, [expand, migrate])
-        seen = old.committed
-        while old.committed < seen + 50:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await old.goes_on()
     differ = """
         SELECT count(*) FROM users LEFT JOIN addresses USING (id)
         WHERE (users."Street", users.city) IS DISTINCT FROM (addresses."Street", addresses.city)

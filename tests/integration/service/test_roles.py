@@ -9,13 +9,15 @@ from pydantic import SecretStr
 
 from ledger.contracts.events import LeadershipTaken, RolloutPlanned
 from ledger.contracts.registry import Connection
+from ledger.domain.surroundings import LeadingProcess
 from ledger.errors import NotPermitted, ReadModelsBehind
 from ledger.runtime import working
 from ledger.service.request_context import RequestContext
 from ledger.settings import Settings
+from ledger.store.connections import Pool
 from ledger.store.views import queries
 from tests.integration.service.conftest import LogIn
-from tests.support.house import House
+from tests.support.house import House, found
 
 
 async def test_an_operator_steers_a_rollout_that_a_leader_carries(
@@ -53,12 +55,22 @@ async def test_an_operator_whom_nobody_projects_for_is_told_what_to_do(
 
 
 async def test_an_operator_waits_for_a_leader_that_is_about_to_project(
-    house: House, log_in: LogIn
+    house: House, log_in: LogIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    looked, look = [], queries.current_leader
+
+    async def current_leader(pool: Pool) -> LeadingProcess | None:
+        looked.append(True)
+        return await look(pool)
+
+    async def again() -> bool | None:
+        return len(looked) > 1 or None
+
+    monkeypatch.setattr(queries, "current_leader", current_leader)
+    monkeypatch.setattr(queries, "ALONE_S", queries.PATIENCE_S)
     async with log_in("ledger_operator") as operator:
         listing = asyncio.create_task(operator.ledger.rollouts.list())
-        await asyncio.sleep(0.3)
-        assert not listing.done()
+        await found(again, "the operator had looked, waited and looked again")
         async with house.leading():
             assert await listing == []
 
@@ -86,7 +98,7 @@ async def test_a_viewer_sees_what_one_process_has_done_when_it_has_ended(
 ) -> None:
     async with working(house.ledger, Settings(database_url=SecretStr(house.url))):
         await house.at_least(1, LeadershipTaken)
-        await asyncio.sleep(0.1)
+        await house.stores.reads.caught_up()
         await house.ledger.fleet.suspend("acme", RequestContext("moved"))
     async with log_in("ledger_viewer") as viewer:
         head = (await viewer.stores.log.head()).position

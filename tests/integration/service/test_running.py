@@ -201,10 +201,9 @@ async def test_the_second_signal_ends_serve_at_once_and_nothing_is_half_done(
     rollout = await house.start(select="id=real")
     async with serving(house.url, tmp_path) as process:
         await house.at_least(2, MigrationApplied)
+        # Two of a kind may be heard as one. Had the first ended it, the code would be 0.
         process.send_signal(signal.SIGTERM)
-        await asyncio.sleep(0.5)
-        assert process.returncode is None
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
         code, said = await ended(process)
     assert code == ExitCode.INTERRUPTED
     assert "Traceback" not in said

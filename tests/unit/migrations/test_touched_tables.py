@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrations.preflight.touched import together, touched_in
+from migrations.preflight.touched_tables import together, touched_in
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Runs one program that can start no other: `python confined.py PROGRAM ARGUMENTS`.
+"""Runs one program that can start no other: `python confinement.py PROGRAM ARGUMENTS`.
 
 psql executes text that nobody has seen before it runs, since `:name` may bring a command along. So
 where no shell is allowed, the kernel refuses: no new process, for root too (seccomp, on Linux), and
