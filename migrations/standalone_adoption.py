@@ -21,7 +21,7 @@ from migrations.model.work import BASELINE, Outcome, Repair, Silence, Work
 from migrations.runner import run
 from migrations.running.plan import applied_versions, half_done, in_doubt, is_text_of
 from migrations.standalone import Outside
-from migrations.target.look import looking
+from migrations.target.look import become_registered, looking
 from migrations.target.session import ConnectionSettings, close_session, open_session
 
 APPLICATION_NAME = "migration-ledger look"
@@ -57,6 +57,7 @@ async def preview(
         settings, application_name=APPLICATION_NAME, target=target, read_only=True
     )
     try:
+        await become_registered(connection, settings.role)
         async with looking(connection, as_the_script=True):
             history = await history_for(connection, adoption)
     finally:

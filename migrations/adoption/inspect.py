@@ -6,7 +6,7 @@ from migrations.adoption.history_tables import histories, history_for, known_too
 from migrations.errors import AdoptionRefused, Unreachable
 from migrations.model.attempt import Adoption
 from migrations.model.foreign_history import ForeignHistory
-from migrations.target.look import looking
+from migrations.target.look import become_registered, looking
 from migrations.target.session import (
     DRIVER_ERRORS,
     Connection,
@@ -33,6 +33,7 @@ async def histories_in(
     except Unreachable:
         return ()
     try:
+        await become_registered(connection, settings.role)
         async with looking(connection, as_the_script=True):
             if adoption is not None and adoption.table:
                 return (await _named(connection, adoption),)

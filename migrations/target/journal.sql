@@ -253,6 +253,13 @@ SELECT CASE WHEN pg_catalog.to_regclass('migration_ledger.journal') IS NULL THEN
         THEN 'inherits ' ELSE 'becomes ' END, k.called)
     FROM (SELECT (:kept_for) AS called OFFSET 0) AS k WHERE k.called IS NOT NULL) END
 
+-- name: registered_role
+-- The role that migrations run as, where the login is in it and has none of its rights by itself.
+SELECT pg_catalog.quote_ident(r.rolname) FROM pg_catalog.pg_roles AS r
+WHERE r.rolname OPERATOR(pg_catalog.=) :role
+    AND NOT pg_catalog.pg_has_role(session_user, r.oid, 'USAGE')
+    AND pg_catalog.pg_has_role(session_user, r.oid, :become)
+
 -- name: own_role
 -- The owner of our schema, where the login is in it and has none of its rights by itself (NOINHERIT).
 SELECT pg_catalog.quote_ident(r.rolname)

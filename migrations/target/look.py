@@ -78,6 +78,13 @@ def owner_to_be(connection: Connection, answer: str | None) -> str | None:
     return owner or None
 
 
+async def become_registered(connection: Connection, role: str | None) -> None:
+    """Look from here on as the role that migrations run as, if its rights are not the login's."""
+    values = {"role": role, "become": Expression(statement("become"))}
+    if role is not None and isinstance(connection, OwnSession):
+        connection.own_role = await connection.fetchval(statement("registered_role", **values))
+
+
 async def our_path_as_owner(connection: Connection) -> str:
     """As `our_path`, where what follows may read the journal and nobody counts round trips."""
     await become_owner(connection)

@@ -9,10 +9,12 @@ import pytest
 
 from migrations import standalone
 from migrations.inspection import glance, inspect
-from migrations.model.attempt import Mode, Verdict
+from migrations.model.attempt import Adoption, Mode, Verdict
 from migrations.model.migration import Migration
+from migrations.model.preflight import PreflightPolicy
 from migrations.model.work import Outcome
 from migrations.runner import run
+from migrations.standalone_adoption import preview
 from migrations.standalone_removal import kept_in, remove_journal
 from migrations.target.session import ConnectionSettings, Password
 from tests.integration.migrations.test_own_tables import MAKE, moved
@@ -366,3 +368,27 @@ async def test_every_command_of_one_database_goes_on_with_the_next_login(
     assert kept.targets == 1
     await remove_journal(second, IMPATIENT, world.hearing)
     assert await kept_in(first) is None
+
+
+@either
+async def test_what_is_asked_before_and_the_history_of_another_tool_are_read_as_the_role(
+    logins: tuple[World, str, str, str],
+) -> None:
+    world, one, two, _ = logins
+    await world.execute_as_superuser(f'GRANT "{world.owner}" TO "{one}", "{two}"')
+    table = "CREATE TABLE schema_migrations (version varchar PRIMARY KEY)"
+    await world.execute(
+        f"SET ROLE \"{world.owner}\"; {table}; INSERT INTO schema_migrations VALUES ('001')"
+    )
+    first, second = (as_login(world, name, world.owner) for name in (one, two))
+    adoption = Adoption("auto", "", accept_missing=False)
+    seen = await preview(first, [users(), SECOND], adoption)
+    assert [item.version for item in seen.match.taken] == ["001"]
+    work = world.work(Mode.ADOPT, users(), SECOND, adoption=adoption)
+    adopted = await run(first, work, IMPATIENT, world.hearing)
+    assert adopted.verdict is Verdict.DONE, adopted.failure
+    asking = replace(IMPATIENT, preflight=PreflightPolicy())
+    change = migration("003", "ALTER TABLE b ADD COLUMN n int")
+    work = world.work(Mode.UP, users(), SECOND, change)
+    done = await run(second, work, asking, world.hearing)
+    assert done.verdict is Verdict.DONE, done.failure

@@ -169,6 +169,18 @@ IN_THE_WAY = {
         "ALTER TABLE ev ADD CONSTRAINT later CHECK (age <> 9) NOT VALID",
         "constraint later",
     ),
+    "a publication's condition": (
+        "CREATE PUBLICATION told FOR TABLE ev WHERE (age > 3)",
+        "publication told",
+    ),
+    "a function's body": (
+        "CREATE FUNCTION f() RETURNS bigint BEGIN ATOMIC SELECT sum(age) FROM ev; END",
+        "function f()",
+    ),
+    "an exclusion": (
+        "ALTER TABLE ev ADD CONSTRAINT apart EXCLUDE USING btree (age WITH =)",
+        "constraint apart",
+    ),
     "a child table": ("CREATE TABLE child () INHERITS (ev)", "child inherits"),
 }
 
@@ -180,7 +192,7 @@ async def test_a_type_change_names_what_it_cannot_carry_over_before_it_touches_a
     await world.execute("CREATE TABLE ev (id bigint PRIMARY KEY, age integer);")
     statement, name = IN_THE_WAY[what]
     if (
-        what == "a publication"
+        what.startswith("a publication")
         and await world.value("SELECT current_setting('server_version_num')::int") < 150000
     ):
         pytest.skip("lists of columns came with PostgreSQL 15")
@@ -192,6 +204,25 @@ async def test_a_type_change_names_what_it_cannot_carry_over_before_it_touches_a
     assert failure.sqlstate == "ML002"
     assert name in failure.message
     assert await catalog(world) == expanded
+
+
+async def test_a_foreign_key_of_several_columns_is_carried_over(world: World) -> None:
+    await world.execute(
+        "CREATE TABLE ev (id bigint PRIMARY KEY, age integer, CONSTRAINT pairs UNIQUE (age, id));"
+        "CREATE TABLE other (a int, b bigint, CONSTRAINT two FOREIGN KEY (a, b) "
+        "REFERENCES ev (age, id) MATCH FULL ON DELETE CASCADE);"
+        "INSERT INTO ev VALUES (1, 7); INSERT INTO other VALUES (7, 1)"
+    )
+    migrations = written("type-change", Given("ev", (Column("age", "integer"),), to="bigint"))
+    await up(world, migrations[:2])
+    await up(world, counterparts(await refused(world, migrations)))
+    await up(world, migrations)
+    said = "SELECT pg_get_constraintdef(oid), convalidated FROM pg_constraint WHERE conname = 'two'"
+    assert await world.fetch(said) == [
+        ("FOREIGN KEY (a, b) REFERENCES ev(age, id) MATCH FULL ON DELETE CASCADE", True)
+    ]
+    await world.execute("DELETE FROM ev")
+    assert await world.value("SELECT count(*) FROM other") == 0
 
 
 @pytest.mark.parametrize("recipe", ["table-split", "rename-column"])
