@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledger.cli.app import completion
 from ledger.cli.app.argument_check import refuse_beside
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import YesOption, confirm
@@ -52,6 +53,7 @@ async def drift(
         typer.Argument(
             metavar="[accept DATABASE]",
             help="Take the schema of a drifted database for right, as it is.",
+            autocompletion=completion.accepted_words,
         ),
     ] = None,
     select: SelectOption = "",
