@@ -116,14 +116,21 @@ class DriftService:
 
         Raises `ReasonRequired`, `DriftUnknown`, or what says that there is no such database.
         """
+        known = await self._acceptable(asked)
+        return await self._fleet.change(
+            lambda fleet: accept(fleet, database, known), asked, [database]
+        )
+
+    async def check_acceptance(self, database: str, asked: RequestContext) -> None:
+        """Raise what `accept` would raise; nothing is changed."""
+        accept(await self._fleet.state(), database, await self._acceptable(asked))
+
+    async def _acceptable(self, asked: RequestContext) -> KnownDrift:
         if not asked.reason:
             raise ReasonRequired(
                 "accepting drift", "takes a schema for right that most others do not have"
             )
-        known = await known_drift(self._log)
-        return await self._fleet.change(
-            lambda fleet: accept(fleet, database, known), asked, [database]
-        )
+        return await known_drift(self._log)
 
 
 def _schemas(result: CheckResult) -> tuple[list[SeenSchema], dict[str, str]]:

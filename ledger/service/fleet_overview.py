@@ -131,6 +131,11 @@ class AgentsOverview:
     agents: tuple[Seen, ...]
     pools: Mapping[str, int]
 
+    def has_ended(self, seen: Seen) -> bool:
+        """Whether its process is known to be no more: without a broker it is that of who leads."""
+        before = self.leader is None or seen.age_s > self.leader.led_s
+        return self.broker is None and before
+
     def lonely(self) -> dict[str, int]:
         """Pools without a living agent, with their number of databases."""
         alive = {one.heartbeat.pool for one in self.agents if one.is_alive}

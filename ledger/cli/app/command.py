@@ -199,6 +199,7 @@ def _in_loop(function: CommandFunction, given: dict[str, Any], traced: bool) -> 
         logging.basicConfig(level=logging.INFO, handlers=[logged])
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(PrintableFormatter())
+        logging.lastResort.addFilter(_is_news)
     close = configure(SERVICE, metadata.version("migration-ledger"))
     span = command_span(_canonical(given["ctx"].command_path)) if traced else nullcontext()
     try:
@@ -209,6 +210,11 @@ def _in_loop(function: CommandFunction, given: dict[str, Any], traced: bool) -> 
         if verbose:
             say(f"took {SYSTEM_CLOCK.monotonic() - began:.1f} s")
     return ExitCode.OK if code is None else code
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """What attempts came to is told by whoever watches their rollout; only logs have both."""
+    return record.name != "agents.reporter"
 
 
 def _canonical(path: str) -> str:

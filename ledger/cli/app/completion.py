@@ -102,6 +102,11 @@ def label_words(ctx: typer.Context, incomplete: str) -> _Words:
     return [one for label in _labels(ctx) for one in (f"{label}=", f"{label}-")]
 
 
+def accepted_words(ctx: typer.Context, incomplete: str) -> _Words:
+    """`accept`, and behind it ids."""
+    return databases(ctx, incomplete) if ctx.params.get("words") else ["accept"]
+
+
 def label_names(ctx: typer.Context, incomplete: str) -> _Words:
     """Labels that databases have."""
     return _labels(ctx)

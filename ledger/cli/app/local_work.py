@@ -9,6 +9,9 @@ from contextlib import asynccontextmanager
 from ledger.cli.app.command import Session
 from ledger.cli.app.output import say
 
+NOBODY_LOOKS = "nobody leads, so nobody looks until `ledger serve` runs; it stays recorded"
+"""What is wrong where databases are to be looked at, and others are to lead."""
+
 
 @asynccontextmanager
 async def at_work(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO, assert_never
 
 import typer
 
+from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.help_page import OUTPUT
 from ledger.cli.app.stream import has_every_letter, is_coloured, width_of
 from ledger.cli.app.table import lines_of, paragraph
@@ -140,6 +141,11 @@ class Output:
                 told = paragraph(" " * (width + 2) + _shown(value), width_of(sys.stdout))
                 told[0] = f"{_title(key):<{width}}  {told[0].lstrip(' ')}"
                 typer.echo("\n".join(told))
+
+    def error(self, text: str, code: ExitCode) -> ExitCode:
+        """Say on stderr what went wrong, as `tell_error`, and return the code to end with."""
+        tell_error(text, code, self.format)
+        return code
 
     def text(self, text: str) -> None:
         """A text of many lines for people; tabs and the ends of lines are as they are written."""

@@ -12,7 +12,7 @@ from ledger.cli.app import completion
 from ledger.cli.app.command import command
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
+from ledger.cli.app.output import Output, OutputFormat, OutputOption
 from ledger.cli.db.options import OutsideLedgerOptions, TimeoutOptions, said_of
 from ledger.cli.db.target import DatabaseOptions, connection_of, journal_here
 from ledger.domain.wording import failure_text
@@ -74,8 +74,8 @@ async def drop_backups(
     )
     if outcome.failure is None:
         return ExitCode.OK
-    say(f"ledger: {failure_text(outcome.failure)}")
-    return ExitCode.REFUSED if outcome.verdict == "refused" else ExitCode.FAILED
+    code = ExitCode.REFUSED if outcome.verdict == "refused" else ExitCode.FAILED
+    return Output(output).error(failure_text(outcome.failure), code)
 
 
 def backup_rows(backups: Iterable[Backup]) -> list[dict[str, Any]]:

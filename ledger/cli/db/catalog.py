@@ -81,7 +81,7 @@ async def snapshot(
     found = await visit(connection_of(place), place.target_schema, keep=to is not None)
     taken = found.snapshot
     if taken is None:
-        return _failed(found.failure)
+        return _failed(found.failure, Output(output))
     if to is not None:
         _write(to, zlib.decompress(taken.document))
     Output(output).record(
@@ -122,7 +122,7 @@ async def diff(
     expected = await _other(place, other, other_schema)
     found = await _side(place) if expected.failure is None else expected
     if found.failure is not None:
-        return _failed(found.failure)
+        return _failed(found.failure, Output(output))
     try:
         differs = difference(expected.document, found.document)
     except ValueError as error:
@@ -151,9 +151,9 @@ def show_difference(
         say("The schemas are the same.")
         return
     for change in differs.changes:
-        output.text("\n".join(lines_of(change)))
+        output.lines(lines_of(change))
     if differs.more:
-        output.text(f"… and {differs.more:,} more; these schemas have little in common")
+        output.lines([f"… and {differs.more:,} more; these schemas have little in common"])
     output.text("\n-- What would bring it back; nothing was run:\n" + "\n".join(sql))
 
 
@@ -221,7 +221,6 @@ def _write(to: Path, document: bytes) -> None:
         raise WrongArgument(f"{to} cannot be written ({why_unreadable(error)})") from None
 
 
-def _failed(failure: Failure | None) -> ExitCode:
-    if failure is not None:
-        say(f"ledger: {failure_text(failure)}", always=True)
-    return ExitCode.FAILED
+def _failed(failure: Failure | None, output: Output) -> ExitCode:
+    said = failure_text(failure) if failure is not None else "no snapshot was taken"
+    return output.error(said, ExitCode.FAILED)

@@ -10,7 +10,7 @@ import typer
 from ledger.cli.app.command import command, flags_of
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.options import MIGRATIONS, FolderOption, FormatOption, VarOption
-from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
+from ledger.cli.app.output import Output, OutputFormat, OutputOption
 from ledger.cli.app.variables import loaded_here
 from ledger.cli.db.target import DatabaseOptions, connection_of, history_of, journal_here
 from ledger.domain.wording import failure_text
@@ -52,8 +52,7 @@ async def check(
     policy = flags_of(ctx).load().settings.preflight.policy
     found = await standalone.preflight(connection_of(place), migrations, policy, target=target)
     if isinstance(found, Failure):
-        say(f"ledger: {failure_text(found)}")
-        return ExitCode.FAILED
+        return Output(output).error(failure_text(found), ExitCode.FAILED)
     blocking = blocking_results(found, policy)
     Output(output).rows(
         "db.check",

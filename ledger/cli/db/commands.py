@@ -165,8 +165,7 @@ async def status(
         connection_of(place), migrations, target=target, folder=history_here
     )
     if found.failure is not None:
-        say(f"ledger: {failure_text(found.failure)}")
-        return ExitCode.FAILED
+        return Output(output).error(failure_text(found.failure), ExitCode.FAILED)
     if found.owner:
         say(f"This database belongs to the fleet of ledger {found.owner}.")
     Output(output).rows(
@@ -270,9 +269,8 @@ def _conclude(outcome: Outcome, kind: str, output: Output) -> ExitCode:
         verdict=outcome.verdict,
         failure=failure_text(failure) if failure else None,
     )
-    if failure is not None:
-        say(f"ledger: {failure_text(failure)}")
-    return _code(outcome.verdict)
+    code = _code(outcome.verdict)
+    return output.error(failure_text(failure), code) if failure is not None else code
 
 
 def _steps(steps: Sequence[StepOutcome]) -> list[dict[str, Any]]:

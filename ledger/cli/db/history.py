@@ -226,8 +226,7 @@ async def _adopt(
         notes=list(found.match.notes),
     )
     if found.match.problem:
-        say(f"ledger: {found.match.problem}")
-        return ExitCode.REFUSED
+        return output.error(found.match.problem, ExitCode.REFUSED)
     if dry_run:
         say("Nothing was written.")
         return ExitCode.OK
@@ -244,7 +243,7 @@ async def _adopt(
     )
     adopted = outcome.adopted
     if adopted is None:
-        return _failed(outcome)
+        return _failed(outcome, output)
     say(f"{len(adopted.taken)} taken over, {len(adopted.released)} let go of")
     return ExitCode.OK
 
@@ -254,17 +253,18 @@ def concluded(
 ) -> ExitCode:
     """Write what was recorded, or say why it was not, and find the exit code."""
     if outcome.failure is not None:
-        return _failed(outcome)
+        return _failed(outcome, output)
     output.record(kind, data, said)
     return ExitCode.OK
 
 
-def _failed(outcome: Outcome) -> ExitCode:
+def _failed(outcome: Outcome, output: Output) -> ExitCode:
     from migrations.model.attempt import Verdict
 
-    if outcome.failure is not None:
-        say(f"ledger: {failure_text(outcome.failure)}")
     refused = outcome.verdict is Verdict.REFUSED or (
         outcome.failure is not None and outcome.failure.kind == FailureClass.ADOPTION
     )
-    return ExitCode.REFUSED if refused else ExitCode.FAILED
+    code = ExitCode.REFUSED if refused else ExitCode.FAILED
+    if outcome.failure is None:
+        return code
+    return output.error(failure_text(outcome.failure), code)

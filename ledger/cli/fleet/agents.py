@@ -58,7 +58,7 @@ def show_agents(name: str, overview: AgentsOverview, output: Output) -> None:
             )
     output.rows(
         "agents",
-        [_row(one, people=output.for_people) for one in overview.agents],
+        [_row(one, overview, people=output.for_people) for one in overview.agents],
         COLUMNS,
         empty="No agent gave a sign of life since yesterday.",
         ledger=name,
@@ -69,8 +69,9 @@ def show_agents(name: str, overview: AgentsOverview, output: Output) -> None:
     )
 
 
-def _row(seen: Seen, *, people: bool) -> dict[str, Any]:
-    said = seen.heartbeat
+def _row(seen: Seen, overview: AgentsOverview, *, people: bool) -> dict[str, Any]:
+    said, ended = seen.heartbeat, overview.has_ended(seen)
+    busy = () if ended else said.busy
     row: dict[str, Any] = {
         "agent": said.agent,
         "pool": said.pool,
@@ -78,17 +79,17 @@ def _row(seen: Seen, *, people: bool) -> dict[str, Any]:
         "version": said.version,
         "started_at": said.started_at,
         "last_sign_s": round(seen.age_s, 1),
-        "state": _state(seen),
-        "at_work": len(said.busy),
+        "state": "ended" if ended else _state(seen),
+        "at_work": len(busy),
         "insecure": list(said.insecure),
     }
     if people:
         from migrations.model.clocks import span
 
         row["last_sign"] = f"{span(seen.age_s)} ago"
-        row["in_hand"] = _in_hand(said.busy)
+        row["in_hand"] = _in_hand(busy)
     else:
-        row["in_hand"] = [one.model_dump(mode="json") for one in said.busy]
+        row["in_hand"] = [one.model_dump(mode="json") for one in busy]
     return row
 
 

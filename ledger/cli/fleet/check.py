@@ -10,7 +10,7 @@ import typer
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.help_page import WHICH_DATABASES
-from ledger.cli.app.local_work import at_work
+from ledger.cli.app.local_work import NOBODY_LOOKS, at_work
 from ledger.cli.app.options import AllOption, ReasonOptions, SelectOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.db.backups import backup_rows, backup_text
@@ -72,8 +72,7 @@ async def check(
         check_id = await session.ledger.fleet.check(select, why.asked())
         async with at_work(session) as cut_short:
             if not await session.ledger.leader():
-                say("Nobody leads, so nobody looks until `ledger serve` runs.")
-                return ExitCode.NO_LEADER
+                return Output(output).error(NOBODY_LOOKS, ExitCode.NO_LEADER)
             result = await session.ledger.checks.answers(check_id, timeout)
             if not result.finished:
                 cut_short()
@@ -93,12 +92,16 @@ async def check(
     say_unsigned(unsigned)
     _tell_asides(seen, everything=every or not large)
     if not result.finished and leader is not None and leader.is_silent:
-        say(f"{leader.name} leads and {leader.silence}; `{TAKE_OVER}` leads in its place.")
-        return ExitCode.TIMEOUT
+        return form.error(
+            f"{leader.name} leads and {leader.silence}; `{TAKE_OVER}` leads in its place",
+            ExitCode.TIMEOUT,
+        )
     if not result.finished:
         silent = number_of(seen.silent, "database")
-        say(f"{silent} did not answer; does `ledger-agent run` work in that pool?")
-        return ExitCode.TIMEOUT
+        return form.error(
+            f"{silent} did not answer; does `ledger-agent run` work in that pool?",
+            ExitCode.TIMEOUT,
+        )
     return ExitCode.OK if seen.fine == seen.number else ExitCode.FAILED
 
 

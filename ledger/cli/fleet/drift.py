@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledger.cli.app import completion
 from ledger.cli.app.argument_check import refuse_beside
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.help_page import OUTPUT
-from ledger.cli.app.local_work import at_work
+from ledger.cli.app.local_work import NOBODY_LOOKS, at_work
 from ledger.cli.app.options import ReasonOptions, SelectOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.db.catalog import lines_of, row_of
 from ledger.cli.fleet.check import PATIENCE_S
+from ledger.domain.wording import number_of
 from ledger.errors import WrongArgument
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ async def drift(
         typer.Argument(
             metavar="[accept DATABASE]",
             help="Take the schema of a drifted database for right, as it is.",
+            autocompletion=completion.accepted_words,
         ),
     ] = None,
     select: SelectOption = "",
@@ -83,8 +86,7 @@ async def drift(
         check = await service.look(select, asked)
         async with at_work(session) as cut_short:
             if not await session.ledger.leader():
-                say("Nobody leads, so nobody looks until `ledger serve` runs.")
-                return ExitCode.NO_LEADER
+                return Output(output).error(NOBODY_LOOKS, ExitCode.NO_LEADER)
             found = await service.found(check, timeout)
             told: list[tuple[Cohort, list[SchemaDifference]]] = []
             snapshots = await service.ask_for_snapshots(found, asked) if found.finished else None
@@ -107,6 +109,7 @@ async def _accept(
     if words[0] != ACCEPT or len(words) != 2:
         raise WrongArgument("write `ledger drift`, or `ledger drift accept DATABASE --reason TEXT`")
     database = words[1]
+    await session.ledger.drift.check_acceptance(database, why.asked())
     confirm(
         session.ledger.name,
         [f"take the schema of 1 database, {database}, for right as it was last seen"],
@@ -139,8 +142,8 @@ def _show(
             finished=found.finished, unseen=dict(found.unseen),
         )  # fmt: skip
     else:
-        for cohort, differs in told:
-            output.text("\n".join(_lines(cohort, differs, found, sql=sql)))
+        for cohort, differs in sorted(told, key=lambda one: not one[1]):
+            _tell(output, cohort, differs, found, sql=sql)
     for database, why in sorted(found.unseen.items())[:NAMED]:
         say(f"{database}: {why}")
     if len(found.unseen) > NAMED:
@@ -152,28 +155,35 @@ def _show(
     return ExitCode.FAILED if found.unseen else ExitCode.OK
 
 
-def _lines(
-    cohort: Cohort, differs: list[SchemaDifference], found: DriftFound, *, sql: bool
-) -> list[str]:
+def _tell(
+    output: Output,
+    cohort: Cohort,
+    differs: list[SchemaDifference],
+    found: DriftFound,
+    *,
+    sql: bool,
+) -> None:
+    """Who is alike, and how each of the others differs; SQL stays as it is written."""
     with_ = f"with {cohort.latest} as the latest migration" if cohort.latest else "without any"
     same = len(cohort.schemas[0][1])
-    lines = [f"{cohort.size:,} databases {with_}: {same:,} have the same schema"]
+    output.lines([f"{number_of(cohort.size, 'database')} {with_}: {same:,} have the same schema"])
     if cohort.expected is None:
-        lines.append("as many have another one, so nobody can say which of them is right")
+        output.lines(["as many have another one, so nobody can say which of them is right"])
     for one in differs:
         fingerprint = one.fingerprint[:SHORT]
-        lines += ["", f"{_named(one.databases, found, one.fingerprint)}  ({fingerprint})"]
+        lines = ["", f"{_named(one.databases, found, one.fingerprint)}  ({fingerprint})"]
         if one.difference is None:
-            lines.append(f"  {one.why}")
+            output.lines([*lines, f"  {one.why}"])
             continue
         for change in one.difference.changes:
             lines += [f"  {line}" for line in lines_of(change)]
         if one.difference.more:
             lines.append(f"  … and {one.difference.more:,} more")
+        output.lines(lines)
         if sql and one.sql:
-            lines += ["  -- What would bring it back; nothing was run:"]
-            lines += [f"  {line}" for statement in one.sql for line in statement.split("\n")]
-    return lines
+            output.text("  -- What would bring it back; nothing was run:")
+            for statement in one.sql:
+                output.text("\n".join(f"  {line}" for line in statement.split("\n")))
 
 
 def _named(databases: tuple[str, ...], found: DriftFound, fingerprint: str) -> str:

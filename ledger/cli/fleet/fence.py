@@ -7,9 +7,9 @@ import typer
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.app.local_work import at_work
+from ledger.cli.app.local_work import NOBODY_LOOKS, at_work
 from ledger.cli.app.options import DatabaseArgument, ReasonOptions
-from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
+from ledger.cli.app.output import Output, OutputFormat, OutputOption
 from ledger.cli.fleet.check import PATIENCE_S
 
 
@@ -42,8 +42,7 @@ async def reset_fence(
         check = await fleet.check(f"id={database}", asked)
         async with at_work(session):
             if not await session.ledger.leader():
-                say("Nobody leads, so nobody reads the journal until `ledger serve` runs.")
-                return ExitCode.NO_LEADER
+                return Output(output).error(NOBODY_LOOKS, ExitCode.NO_LEADER)
             result = await checks.answers(check, PATIENCE_S)
         found, issued = await checks.fence(result, database)
         await fleet.check_fence(database, found, asked)

@@ -22,18 +22,22 @@ _LABEL = "`ledger fleet label DATABASE"
 SILENT = "no answer came; does `ledger-agent run` work in that pool?"
 
 
-def totals(numbers: FleetNumbers) -> str:
-    """`60 databases: 57 current, 2 behind, 1 suspended`; whoever is suspended counts twice."""
+def totals(numbers: FleetNumbers, *, compared: bool = True) -> str:
+    """`60 databases: 57 current, 2 behind, 1 suspended`; whoever is suspended counts twice.
+
+    Where they are `compared` with no bundle, nobody is current.
+    """
     parts = [f"{numbers.current:,} current"]
     if numbers.lagging:
         parts.append(f"{numbers.lagging:,} behind")
-    text = f"{_databases(numbers.total)}: {', '.join(parts)}"
+    said = ", ".join(parts) if compared else "nothing is registered that they could lack"
+    text = f"{_databases(numbers.total)}: {said}"
     return f"{text}; {numbers.suspended:,} of them suspended" if numbers.suspended else text
 
 
-def show_numbers(numbers: FleetNumbers, output: Output) -> None:
+def show_numbers(numbers: FleetNumbers, output: Output, *, compared: bool = True) -> None:
     """Write what a fleet has and lacks, and what went wrong."""
-    lines = [totals(numbers)]
+    lines = [totals(numbers, compared=compared)]
     lines += _told(numbers.troubles, "with a problem")
     lines += _told(numbers.behind, "behind")
     lists = "`ledger status --problems`, `--behind`, `--all`, or `-s SELECTION`"

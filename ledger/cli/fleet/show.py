@@ -8,8 +8,9 @@ import typer
 
 from ledger.cli.app.command import command, opened, tell_behind
 from ledger.cli.app.options import DatabaseArgument
-from ledger.cli.app.output import Output, OutputFormat, OutputOption
+from ledger.cli.app.output import Output, OutputFormat, OutputOption, moment_shown
 from ledger.cli.fleet.check import release
+from migrations.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
     from ledger.service.database_report import DatabaseReport, LastLook
@@ -86,7 +87,7 @@ def _fields(report: DatabaseReport) -> dict[str, Any]:
 
 def _for_people(report: DatabaseReport) -> dict[str, Any]:
     connection, overview = report.record.connection, report.overview
-    attempt, look = report.attempt, report.look
+    attempt, look, now = report.attempt, report.look, SYSTEM_CLOCK.now()
     login = {"user": connection.user, "password": connection.password}
     more = {"sslmode": connection.sslmode, "role": connection.role}
     shown: dict[str, Any] = {
@@ -97,7 +98,7 @@ def _for_people(report: DatabaseReport) -> dict[str, Any]:
         **login,
         **{name: value for name, value in more.items() if value},
         "labels": dict(report.record.labels),
-        "registered": f"{report.registered_at:%Y-%m-%d %H:%M:%S} by {report.registered_by}",
+        "registered": f"{moment_shown(report.registered_at, now)} by {report.registered_by}",
         "server": release(report.server_version),
         "newest": overview.newest,
         "applied": _some(tuple(reversed(report.applied))),
@@ -107,11 +108,11 @@ def _for_people(report: DatabaseReport) -> dict[str, Any]:
     if attempt is not None:
         why = f": {attempt.failure}" if attempt.failure else ""
         what = f"{attempt.mode} in rollout {attempt.rollout}, {attempt.verdict}{why}"
-        shown["last_attempt"] = f"{attempt.at:%Y-%m-%d %H:%M:%S} {what}"
+        shown["last_attempt"] = f"{moment_shown(attempt.at, now)} {what}"
     else:
         shown["last_attempt"] = None
     if look is not None:
-        shown["last_look"] = f"{look.at:%Y-%m-%d %H:%M:%S} {_seen(overview.database, look)}"
+        shown["last_look"] = f"{moment_shown(look.at, now)} {_seen(overview.database, look)}"
     else:
         shown["last_look"] = None
     for number, note in enumerate(report.notes, 1):

@@ -167,7 +167,7 @@ def show_overview(
         say(f"{more} more were set aside; `ledger audit unreadable` shows them")
     say_unsigned(overview.unsigned)
     if counted and numbers is not None:
-        show_numbers(numbers, output)
+        show_numbers(numbers, output, compared=overview.bundle is not None)
     else:
         _show_databases(name, overview, output, numbers, problems, empty)
 
@@ -181,7 +181,7 @@ def _show_databases(
     empty: str,
 ) -> None:
     if numbers is not None and output.for_people and numbers.total:
-        output.lines([totals(numbers)])
+        output.lines([totals(numbers, compared=overview.bundle is not None)])
     rows = (
         {
             "database": one.database,

@@ -19,8 +19,8 @@ TOLD = (
     "rollout", "database", "bundle", "version", "direction", "mode", "wave", "attempt",
     "verdict", "read", "unread", "silent", "changed", "lost",
     "rows", "batches", "total", "recovered", "told", "duration_ms",
-    "databases", "waves", "applied", "skipped", "failed", "undoes", "by", "term", "leader",
-    "position", "why",
+    "purpose", "databases", "waves", "applied", "skipped", "failed", "undoes", "by", "term",
+    "leader", "position", "why",
 )  # fmt: skip
 """Fields of events that make up their line for people, in this order; JSON has the whole body."""
 

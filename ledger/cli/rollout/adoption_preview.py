@@ -9,9 +9,9 @@ import typer
 
 from ledger.cli.app.command import flags_of, opened
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.app.local_work import at_work
+from ledger.cli.app.local_work import NOBODY_LOOKS, at_work
 from ledger.cli.app.options import ReasonOptions, RolloutOptions
-from ledger.cli.app.output import Output, say
+from ledger.cli.app.output import Output
 from ledger.cli.app.variables import declared, reading_of
 from ledger.cli.fleet.check import PATIENCE_S
 
@@ -44,14 +44,14 @@ async def look(
         )
         async with at_work(session):
             if not await session.ledger.leader():
-                say("Nobody leads, so nobody looks until `ledger serve` runs.")
-                return ExitCode.NO_LEADER
+                return output.error(NOBODY_LOOKS, ExitCode.NO_LEADER)
             result = await session.ledger.checks.answers(check, PATIENCE_S)
     rows = [_row(one) for one in adoption_matches(result, migrations, adoption)]
     output.rows("adopt.look", rows, COLUMNS, empty="No database matches.", finished=result.finished)
     if not result.finished:
-        say("Some databases did not answer; is an agent running in their pool?")
-        return ExitCode.TIMEOUT
+        return output.error(
+            "some databases did not answer; is an agent running in their pool?", ExitCode.TIMEOUT
+        )
     return ExitCode.REFUSED if any(row["problem"] for row in rows) else ExitCode.OK
 
 

@@ -12,7 +12,7 @@ import typer
 
 from ledger.cli.app.command import Session, command, opened
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.app.local_work import at_work
+from ledger.cli.app.local_work import NOBODY_LOOKS, at_work
 from ledger.cli.app.options import (
     MIGRATIONS,
     AllOption,
@@ -46,7 +46,7 @@ def register(app: typer.Typer) -> None:
     command(
         app,
         "check",
-        panel="Rollouts",
+        panel="Every day",
         examples=("ledger check", "ledger check --select tier=gold -o json"),
     )(check)
 
@@ -72,8 +72,7 @@ async def check(
         check_id = await session.ledger.fleet.check(select, why.asked(), preflight=asked)
         async with at_work(session) as cut_short:
             if not await session.ledger.leader():
-                say("Nobody leads, so nobody looks until `ledger serve` runs.")
-                return ExitCode.NO_LEADER
+                return Output(output).error(NOBODY_LOOKS, ExitCode.NO_LEADER)
             result = await session.ledger.checks.answers(check_id, timeout)
             if not result.finished:
                 cut_short()
@@ -92,8 +91,10 @@ async def check(
         )
     if not result.finished:
         silent = number_of(sum(row.answer is None for row in result.rows), "database")
-        say(f"{silent} did not answer; does `ledger-agent run` work in that pool?")
-        return ExitCode.TIMEOUT
+        return form.error(
+            f"{silent} did not answer; does `ledger-agent run` work in that pool?",
+            ExitCode.TIMEOUT,
+        )
     return ExitCode.FAILED if any(one["verdict"] == "block" for one in rows) else ExitCode.OK
 
 

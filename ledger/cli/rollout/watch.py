@@ -140,8 +140,10 @@ async def _only_recorded(session: Session, rollout: str, output: Output) -> Exit
     if leader:
         say(await _how_to_go_on(session, rollout))
         return ExitCode.OK
-    say("Nobody leads, so nothing happens until `ledger serve` runs; the rollout stays recorded.")
-    return ExitCode.NO_LEADER
+    return output.error(
+        "nobody leads, so nothing happens until `ledger serve` runs; the rollout stays recorded",
+        ExitCode.NO_LEADER,
+    )
 
 
 async def _how_to_go_on(session: Session, rollout: str) -> str:

@@ -62,6 +62,8 @@ async def test_ids_labels_and_values_of_the_fleet_are_offered(
     assert await complete("fleet", "label", "") == ["t0", "t1", "t2", "t3"]
     assert await complete("fleet", "label", "t0", "ha") == ["half=", "half-"]
     assert await complete("fleet", "label", "-s", "half", "half=") == ["h0", "h1"]
+    assert await complete("drift", "") == ["accept"]
+    assert await complete("drift", "accept", "t") == ["t0", "t1", "t2", "t3"]
     assert await complete("history", "t") == ["t0", "t1", "t2", "t3"]
 
 

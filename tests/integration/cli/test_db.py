@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -45,6 +46,33 @@ async def test_a_migration_that_fails_is_told_with_file_and_line(
     assert answer.code == ExitCode.FAILED
     assert 'ledger: 3_broken.sql:2: relation "nowhere" does not exist' in answer.err
     assert "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("db", "up"),
+        ("db", "check"),
+        ("db", "status"),
+        ("db", "snapshot"),
+        ("db", "diff", "env:DATABASE_URL"),
+        ("db", "adopt"),
+        ("db", "resolve", "1", "--applied", "--reason", "x"),
+    ],
+    ids=" ".join,
+)
+async def test_programs_get_what_failed_in_one_database_as_an_object_however_quiet_it_is(
+    ledger: LedgerProgram, migrations: Path, database: str, words: tuple[str, ...]
+) -> None:
+    (migrations / "3_broken.sql").write_text(BROKEN)
+    gone = database if words[1] == "up" else f"{database}_that_is_not_there"
+    for form in ("json", "csv"):
+        answer = await ledger(*words, "-q", "-o", form, DATABASE_URL=gone)
+        assert answer.code != ExitCode.OK
+        (told,) = map(json.loads, answer.err.splitlines())
+        assert (told["kind"], told["exit_code"]) == ("error", answer.code)
+    people = await ledger(*words, "-q", DATABASE_URL=gone)
+    assert people.err.startswith("ledger: ")
 
 
 async def test_a_migration_without_a_way_back_is_told_with_its_file(

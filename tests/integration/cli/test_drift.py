@@ -70,6 +70,8 @@ async def test_what_is_accepted_is_no_drift_until_it_changes_again(
     await run(fleet.addresses["t2"], "CREATE INDEX by_weight ON parcels (weight)")
     assert (await ledger("drift")).code == ExitCode.DIFFERENT
     assert (await ledger("drift", "accept", "t2", "--yes")).code == ExitCode.USAGE
+    reasonless = await ledger("drift", "accept", "t2")
+    assert "say why with --reason" in reasonless.err, "nobody is asked what would be refused then"
     assert (await ledger("drift", "accept")).code == ExitCode.USAGE
     accepted = await ledger(*ACCEPT)
     assert accepted.code == ExitCode.OK, accepted.err

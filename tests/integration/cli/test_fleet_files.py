@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,8 @@ async def test_one_database_is_shown_with_what_it_has_and_what_happened_last(
     assert (after["last_look"]["reachable"], after["last_look"]["problem"]) == (True, None)
     assert after["connection"]["password"] == "env:TENANTS"
     shown = await ledger("fleet", "show", "t0")
-    assert "LAST ATTEMPT" in shown.out
+    for line in ("REGISTERED", "LAST ATTEMPT", "LAST LOOK"):
+        assert re.search(rf"{line} +\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\dZ \(", shown.out), line
     assert fleet.password not in shown.out
     unknown = await ledger("fleet", "show", "t9")
     assert (unknown.code, "'t9'" in unknown.err) == (ExitCode.REFUSED, True)

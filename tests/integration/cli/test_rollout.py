@@ -93,6 +93,7 @@ async def test_a_failing_database_halts_the_rollout_and_a_retry_completes_it(
     assert up.code == ExitCode.HALTED
     assert up.json["counts"] == {"applied": 1, "failed": 1, "pending": 2}
     assert 't1 failed: 3_no_seven.sql:2: check constraint "no_seven"' in up.err
+    assert "ended as failed" not in up.err, "a failure is told once, and not as a log tells it"
     rollout = up.json["rollout"]
     assert f"ledger rollout retry {rollout}" in up.err
     status = await ledger("rollout", "status", "-o", "json")

@@ -77,6 +77,27 @@ def test_without_broker_or_leader_no_pool_is_said_to_have_no_agent(
     assert "has no agent" not in said
 
 
+@pytest.mark.parametrize(
+    ("leader", "broker", "state"),
+    [
+        (None, None, "ended"),
+        (LeadingProcess("ledger-2", "h", NOW, led_s=5.0), None, "ended"),
+        (LeadingProcess("ledger-2", "h", NOW, led_s=60.0), None, "alive"),
+        (None, True, "alive"),
+    ],
+)
+def test_an_agent_that_lived_in_a_process_that_led_before_has_ended_and_has_nothing_in_hand(
+    capsys: pytest.CaptureFixture[str],
+    leader: LeadingProcess | None,
+    broker: bool | None,
+    state: str,
+) -> None:
+    agents = (seen("a1", age_s=20.0, busy=busy("t1")),)
+    show(AgentsOverview(leader, broker, agents, {"eu": 4}), OutputFormat.JSON)
+    (told,) = json.loads(capsys.readouterr().out)["items"]
+    assert (told["state"], told["at_work"]) == (state, int(state == "alive"))
+
+
 def test_programs_get_all_that_an_agent_told(capsys: pytest.CaptureFixture[str]) -> None:
     agents = (seen("a1", busy=busy("t1", "t2", "t3", "t4")),)
     show(AgentsOverview(LEADER, True, agents, {"eu": 4, "us": 1}), OutputFormat.JSON)

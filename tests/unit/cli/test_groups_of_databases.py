@@ -53,6 +53,12 @@ def rollout(*groups: DatabaseGroup, waves: int = 2, **changes: Any) -> RolloutSt
     return RolloutStatus(**known | changes)
 
 
+def test_nobody_is_current_where_nothing_is_registered(capsys: pytest.CaptureFixture[str]) -> None:
+    show_numbers(FleetNumbers(60, 60, 0, (), ()), PEOPLE, compared=False)
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == "60 databases: nothing is registered that they could lack"
+
+
 def test_problems_stand_first_and_each_reason_is_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

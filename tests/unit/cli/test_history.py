@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from ledger.cli.record.rows import told
-from ledger.contracts.events import RolloutHalted, WavePlanned
+from ledger.contracts.events import CheckRequested, Purpose, RolloutHalted, WavePlanned
 from ledger.contracts.reports import MigrationFailed, PreflightChecked
 from migrations.model.attempt import Failure, FailureClass
 from migrations.model.preflight import PreflightCheck, PreflightResult, PreflightVerdict
@@ -26,6 +26,11 @@ def test_many_databases_are_counted_and_one_is_named() -> None:
     assert told(many) == "r wave=1 databases=2"
     one = WavePlanned(rollout="r", wave=0, chunk=0, databases=("acme",))
     assert told(one) == "r wave=1 databases=acme"
+
+
+def test_what_was_asked_of_databases_is_told_by_its_purpose() -> None:
+    asked = CheckRequested(check="c", purpose=Purpose.DRIFT, databases=("acme", "bolt"))
+    assert told(asked) == "purpose=drift databases=2"
 
 
 def test_a_halt_is_told_with_its_reason() -> None:

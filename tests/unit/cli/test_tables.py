@@ -80,6 +80,13 @@ def test_a_table_looks_as_it_was_looked_at_and_no_line_is_too_long(name: str, wi
             assert [one for one in pieces if one not in text] == [], column
 
 
+def test_values_with_names_are_words_and_each_fits_into_a_line() -> None:
+    text = "    what: read=60 unread=0 changed=0 lost=0 duration_ms=7524 databases=60"
+    lines = paragraph(text, 40)
+    assert max(map(len, lines)) <= 40
+    assert " ".join(line.strip() for line in lines) == text.strip()
+
+
 def test_what_stands_between_backticks_is_one_word_and_long_words_are_not_broken() -> None:
     text = f"see {'x' * 90} and `ledger audit verify --at 5` there"
     lines = paragraph(text, 40)
