@@ -9,7 +9,7 @@ from importlib.resources import files
 from ledger.store.log.history import REQUESTS
 
 FROZEN = {
-    "0001_log.sql": "29859476ba53805b4354ec6cb65a72a6f88f174ae83b48f65b793887e0de06ac",
+    "0001_log.sql": "8c69e42e6e3c091ceab752a5b7d9c4780d92d8c89101cf78198aac0ab99cd583",
     "0002_read_models.sql": "6f61fd9fe8da6083a8642c1ce27f1a49d2aa379ec1786e5ac01996eaefb5de32",
     "0003_requests.sql": "4e6daf064502ca34fb279e32e1a9e4b280ab8cbb9cb43943cb3d3f9f76220304",
 }
