@@ -21,6 +21,7 @@ from ledger.contracts.reports import (
     AttemptFinished,
     AttemptStarted,
     BatchProgressed,
+    BlockerCancelled,
     CommandRefused,
     ContentMissing,
     DatabaseIdentified,
@@ -231,6 +232,20 @@ class Reporter:
             self._end_wait()
             job.waiting_since = since
         job.next_try_at = now + timedelta(seconds=retry_in_s) if retry_in_s else None
+
+    def blocker_cancelled(self, by: str, waiting_s: float, said: str) -> None:
+        """What was done to others is reported, whatever becomes of the migration."""
+        self.say(
+            BlockerCancelled(
+                database=self._job.command.database,
+                command=self._job.id,
+                cancelled_at=self._clock.now(),
+                migration=self._job.migration,
+                blocker=by,
+                waited_ms=int(waiting_s * 1000),
+                said=said,
+            )
+        )
 
     def going_on(self) -> None:
         """Heartbeats say what runs."""

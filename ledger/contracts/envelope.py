@@ -27,7 +27,7 @@ NAMESPACE = UUID("6f1c2b8e-53f5-5d0e-9a55-7d9f6c0f3b11")
 _ABOUT: dict[type[Event], tuple[str, ...]] = {
     known: tuple(
         name
-        for name in ("version", "direction", "batches", "checked_at")
+        for name in ("version", "direction", "batches", "checked_at", "cancelled_at")
         if name in known.model_fields
     )
     for known in EVENTS.values()

@@ -208,6 +208,20 @@ class PreflightChecked(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.
     results: tuple[PreflightResult, ...]
 
 
+class BlockerCancelled(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):
+    """An agent has cancelled what other sessions ran, because a migration waited for them.
+
+    Its own settings let it. `blocker` is who held what was waited for, without query text, `said`
+    what came of it.
+    """
+
+    cancelled_at: datetime
+    migration: str
+    blocker: str
+    waited_ms: Count
+    said: str
+
+
 class AttemptFinished(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):
     """The last word on a command: its verdict, and the journal's head after it.
 

@@ -16,6 +16,7 @@ from ledger.contracts.reports import (
     AttemptFinished,
     AttemptStarted,
     BatchProgressed,
+    BlockerCancelled,
     CommandRefused,
     DatabaseInspected,
     HistoryAdopted,
@@ -31,6 +32,8 @@ from ledger.domain.patience import due_at, given_up, passes, told
 from ledger.domain.states import DatabaseState, DatabaseStatus, Status
 from migrations.model.attempt import Failure, FailureClass, Mode, Verdict
 
+CANCELLED_KEPT = 3
+"""Of those that an agent has cancelled for one database, so many are told."""
 APPLIED = "applied"
 """The state of a journal entry that says the migration is in force."""
 LOOK_AGAIN_FIRST_S = 15.0
@@ -92,6 +95,13 @@ def batch_progressed(draft: RolloutBuilder, recorded: Recorded, event: BatchProg
     state = _current(draft, event.database, event)
     if state is not None and state.open:
         draft.put(state._replace(progress=event))
+
+
+def blocker_cancelled(draft: RolloutBuilder, recorded: Recorded, event: BlockerCancelled) -> None:
+    """Whom an agent has cancelled; nothing follows from it."""
+    state = _current(draft, event.database, event)
+    if state is not None:
+        draft.put(state._replace(cancelled=(*state.cancelled, event.blocker)[-CANCELLED_KEPT:]))
 
 
 def attempt_finished(draft: RolloutBuilder, recorded: Recorded, event: AttemptFinished) -> None:
@@ -196,7 +206,12 @@ def look_again_at(now: datetime, looks: int) -> datetime:
 def _current(
     draft: RolloutBuilder,
     database: str,
-    event: AttemptStarted | BatchProgressed | MigrationFailed | CommandRefused | AttemptFinished,
+    event: AttemptStarted
+    | BatchProgressed
+    | BlockerCancelled
+    | MigrationFailed
+    | CommandRefused
+    | AttemptFinished,
 ) -> DatabaseState | None:
     """The database's state when the report is about its latest command, else `None`."""
     state = draft.get(database)

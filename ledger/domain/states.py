@@ -122,6 +122,8 @@ class _DatabaseFields(NamedTuple):
     """What it has for itself of the variables, as planned."""
     progress: BatchProgressed | None = None
     """How far a data migration was, by whichever attempt said so last."""
+    cancelled: tuple[str, ...] = ()
+    """Who stood in its way and was cancelled, by whichever attempt; the last few."""
     committed: tuple[int, int] = (0, 0)
     """Rows and batches of a data migration that the latest attempt has not brought to its end."""
     inspection: UUID | None = None

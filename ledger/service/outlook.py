@@ -24,7 +24,6 @@ from ledger.service.known_drift import known_drift
 from ledger.service.plans import Plan
 from ledger.store.port import Log
 from ledger.store.views.port import Views
-from ledger.store.views.rows import DurationRow
 from migrations.lint.finding import Effect, LargestTable, Severity, size_text
 from migrations.lint.judgement import LintOptions, LintQuestion
 from migrations.lint.outlook import Consequence, MigrationOutlook, TracedMigration, outlooks
@@ -51,6 +50,15 @@ class Risk(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class TookElsewhere:
+    """How long a migration with this very text took: in how many databases, half of them, all."""
+
+    databases: int
+    usual_ms: int
+    longest_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class StepOutlook:
     """One migration of a plan. `text` is `None` where it could not be read beforehand.
 
@@ -62,7 +70,7 @@ class StepOutlook:
     risk: Risk
     why: str
     largest: tuple[str, LargestTable] | None
-    took: DurationRow | None
+    took: TookElsewhere | None
 
     @property
     def usual_s(self) -> float | None:
@@ -151,11 +159,15 @@ class PlanReader:
             evidence.rehearsed_at,
         )
 
-    async def _took(self, plan: Plan) -> dict[str, DurationRow]:
+    async def _took(self, plan: Plan) -> dict[str, TookElsewhere]:
         """How long these very migrations took where they are applied."""
         texts = {ref.version: ref.up_checksum for ref in plan.steps}
         rows = await self._reads.durations(list(texts))
-        return {row.version: row for row in rows if texts[row.version] == row.checksum}
+        return {
+            row.version: TookElsewhere(row.databases, row.usual_ms, row.longest_ms)
+            for row in rows
+            if texts[row.version] == row.checksum
+        }
 
     async def _left_out(self, plan: Plan) -> dict[str, tuple[str, ...]]:
         """Who is meant by the selection and gets nothing, by the reason."""
@@ -203,7 +215,7 @@ def _step(
     ref: MigrationRef,
     text: MigrationOutlook | None,
     sizes: Mapping[str, LargestTable],
-    took: DurationRow | None,
+    took: TookElsewhere | None,
     options: LintOptions,
 ) -> StepOutlook:
     risk, why = _risk(ref, text, sizes, options)

@@ -81,7 +81,7 @@ class RolloutReader:
             return replace(await self._folded(rollout, limit), origin=origin)
         status = await self._read(state, limit)
         toll = await self._reads.rollout_toll(rollout)
-        status = replace(status, origin=origin, used=toll.counted)
+        status = replace(status, origin=origin, used=toll.counted, cancelled=toll.cancelled)
         if limit is not None:
             return status
         groups = await groups_of(self._reads, state, await self._lines_of(state))

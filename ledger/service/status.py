@@ -60,6 +60,8 @@ class DatabaseLine:
     waits_for: str = ""
     helps: str = ""
     progress: str = ""
+    cancelled: tuple[str, ...] = ()
+    """Who stood in its way and was cancelled by its agent."""
     reason: Reason | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -141,6 +143,8 @@ class RolloutStatus:
     """How many databases may be at work at once."""
     allowed: int = 0
     """How many failures its budget bears."""
+    cancelled: int = 0
+    """In how many databases agents have cancelled what others ran."""
     used: int | None = None
     """How many failures the budget has paid for, where that was counted."""
     origin: RolloutOrigin | None = None
@@ -328,6 +332,7 @@ def _line(
         waits_for=waits.text if waits else "",
         helps=helps or "",
         progress=_progress(state, database),
+        cancelled=database.cancelled,
         reason=waits.reason if waits else None,
         since=waits.since if waits else None,
         until=waits.until if waits else None,

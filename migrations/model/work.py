@@ -206,6 +206,9 @@ class Observer(Protocol):
         statement itself waits.
         """
 
+    def blocker_cancelled(self, by: str, waiting_s: float, said: str) -> None:
+        """What stood in the way was cancelled by us, after so long; `said` is what came of it."""
+
     def going_on(self) -> None:
         """What a statement has waited for is there, and it works."""
 
@@ -248,6 +251,9 @@ class Silence:
         """Ignore."""
 
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
+        """Ignore."""
+
+    def blocker_cancelled(self, by: str, waiting_s: float, said: str) -> None:
         """Ignore."""
 
     def going_on(self) -> None:

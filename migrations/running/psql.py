@@ -14,9 +14,9 @@ other script commits as it goes:
 Declared variables are set by a script of their own before it. The password goes through a file
 that only we can read and that is gone before the script begins; values go through such files too,
 and nothing secret through its environment or its arguments. Where no shell is allowed, psql can
-start no process (`migrations.running.confinement`). Its output is thrown away, for it may hold tenant
-data; what it says of an error is kept as if a session of ours had heard it, without values. When
-we are cancelled, psql is interrupted, and killed if that does not end it.
+start no process (`migrations.running.confinement`). Its output is thrown away, for it may hold
+tenant data; what it says of an error is kept as if a session of ours had heard it, without values.
+When we are cancelled, psql is interrupted, and killed if that does not end it.
 """
 
 from __future__ import annotations

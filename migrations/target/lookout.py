@@ -85,6 +85,7 @@ class Lookout:
     _standing: str = ""
     _acted: str = ""
     _cancelled: set[int] = field(default_factory=set)
+    _cancelling: asyncio.Task[None] | None = None
     _close_s: float | None = None
     _resting: bool = False
     _heard: int = -1
@@ -103,6 +104,8 @@ class Lookout:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+            if self._cancelling is not None:
+                await asyncio.gather(self._cancelling, return_exceptions=True)
             await self._close_session()
 
     def seen(self) -> str | None:
@@ -203,26 +206,39 @@ class Lookout:
             case WhenBlocked.CANCEL if not self.may_cancel:
                 self._acted = "; cancelling it is not allowed here (LEDGER_AGENT_CANCEL_BLOCKERS)"
             case WhenBlocked.CANCEL:
-                for pid in set(found.pids) - self._cancelled:
-                    self._cancelled.add(pid)
-                    self._acted = f"; {await self._cancel(pid)}"
+                # Who is cancelled lets us go on, and our end may not keep that from being told.
+                self._cancelling = asyncio.create_task(
+                    self._cancel_blockers(found), name="cancelling"
+                )
+                await asyncio.shield(self._cancelling)
             case _:
                 assert_never(policy.when_blocked)
 
-    async def _cancel(self, pid: int) -> str:
-        """Have the server cancel what a session runs; what came of that."""
+    async def _cancel_blockers(self, found: Blocking) -> None:
+        """Have each cancelled once, and tell what was: that is more than a wait."""
+        said = []
+        for pid in sorted(set(found.pids) - self._cancelled):
+            self._cancelled.add(pid)
+            done, what = await self._cancel(pid)
+            self._acted = f"; {what}"
+            said += [what] if done else []
+        if said:
+            self.observer.blocker_cancelled(found.by, found.waiting_s, "; ".join(said))
+
+    async def _cancel(self, pid: int) -> tuple[bool, str]:
+        """Have the server cancel what a session runs: whether it did, and what came of that."""
         session = await self._open()
         if session is None:
-            return f"pid {pid} could not be cancelled: no second session was to be had"
+            return False, f"pid {pid} could not be cancelled: no second session was to be had"
         try:
             async with looking(session):
                 await session.execute(statement("cancelled", pid=pid))
         except asyncpg.InsufficientPrivilegeError:
-            return f"pid {pid} may not be cancelled: grant pg_signal_backend to our login"
+            return False, f"pid {pid} may not be cancelled: grant pg_signal_backend to our login"
         except DRIVER_ERRORS:
             await self._close_session()
-            return f"pid {pid} could not be cancelled"
-        return f"what pid {pid} runs was cancelled; one that idles only ends by itself"
+            return False, f"pid {pid} could not be cancelled"
+        return True, f"what pid {pid} runs was cancelled; one that idles only ends by itself"
 
     async def _open(self) -> Connection | None:
         """A session to ask in; `None` where none can be had now."""

@@ -36,8 +36,10 @@ PROGRAM_S = 60.0
 ROLLOUT_UNDONE = 3
 """Exit code of a rollout that halted, failed somewhere or was undone."""
 
-FOUND = 1
-"""Exit code of `ledger lint` when a finding is an error."""
+BLOCKED = 1
+"""Exit code of `ledger check` when a database would be blocked."""
+DRIFTED = 7
+"""Exit code of `ledger drift` when somebody has."""
 
 
 def play(stage: Stage, names: tuple[str, ...], *, kafka: bool) -> None:
@@ -47,7 +49,8 @@ def play(stage: Stage, names: tuple[str, ...], *, kafka: bool) -> None:
     start_ledger(stage, kafka=kafka)
     register(stage)
     first_release(stage)
-    failing_release(stage)
+    failing_release(stage, names)
+    changed_by_hand(stage, names)
     look_back(stage)
 
 
@@ -81,7 +84,7 @@ def make_fleet(stage: Stage, names: tuple[str, ...]) -> None:
         if bar or made in (1, total):
             print(f"{bar}{made:>4} of {total} databases", end="" if bar else "\n", flush=True)
 
-    asyncio.run(Fleet(_settings(stage)["database_url"], stage.folder, names).make(progress))
+    asyncio.run(_fleet(stage, names).make(progress))
     print(end="\n" if bar else "")
     (stage.folder / "migrations").mkdir()
     for file in sorted(EXAMPLES.glob("*.sql"))[:FIRST]:
@@ -128,20 +131,33 @@ def first_release(stage: Stage) -> None:
     )
 
 
-def failing_release(stage: Stage) -> None:
+def failing_release(stage: Stage, names: tuple[str, ...]) -> None:
     """Data that nobody knew of stops a release, which is taken back where it ran."""
     stage.title("Another release, and some tenants' data is not what it expects")
     shutil.copytree(RELEASE, stage.folder / "release")
     for file in sorted(RELEASE.glob("*.sql")):
         stage.type(f"cp release/{file.name} migrations/")
-    stage.type("ledger lint", ends_with=FOUND)
-    stage.say("These tables are small, so it goes all the same.")
+    stage.type("ledger lint")
+    stage.say("The first release has told how small these tables are, so it is no error.")
+    stage.say(f"Somebody at {names[0]} left a transaction open; would it be in the way?")
+    with _fleet(stage, names).forgotten_session(names[0]):
+        stage.type(
+            "LEDGER_PREFLIGHT_IDLE_IN_TRANSACTION_S=/0 ledger check --select tier=gold",
+            ends_with=BLOCKED,
+        )
     stage.say("At most two databases may fail; if more do, everything is taken back by itself.")
     stage.type(
         "ledger rollout start --budget 2 --when-spent rollback --in-flight 6 "
         "--reason 'one account per address' --ticket OPS-117 --yes",
         ends_with=ROLLOUT_UNDONE,
     )
+
+
+def changed_by_hand(stage: Stage, names: tuple[str, ...]) -> None:
+    """One database is not like the others any more, and no migration says so."""
+    stage.title(f"Somebody made an index by hand at {names[-1]}")
+    _fleet(stage, names).change_by_hand(names[-1])
+    stage.type("ledger drift", ends_with=DRIFTED)
 
 
 def look_back(stage: Stage) -> None:
@@ -152,6 +168,10 @@ def look_back(stage: Stage) -> None:
     stage.type(f"ledger history {TWICE[0]}")
     stage.type("ledger replay")
     stage.type("ledger audit verify")
+
+
+def _fleet(stage: Stage, names: tuple[str, ...]) -> Fleet:
+    return Fleet(_settings(stage)["database_url"], stage.folder, names)
 
 
 def _settings(stage: Stage, *path: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ Every command is shown as a person would type it, and that very command runs. Pr
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -90,13 +91,19 @@ class Stage:
             self._exported[name] = value
 
     def type(self, line: str, *, ends_with: int = 0) -> None:
-        """Run a command and wait. Raises `DemoFailed` on another exit code than `ends_with`."""
+        """Run a command and wait. Raises `DemoFailed` on another exit code than `ends_with`.
+
+        Words like NAME=VALUE before it are variables for this command alone.
+        """
         self._show(line)
-        arguments = shlex.split(line)
+        arguments, alone = shlex.split(line), {}
+        while re.fullmatch(r"[A-Z_]+=.*", arguments[0]):
+            name, _, value = arguments.pop(0).partition("=")
+            alone[name] = value
         ended = subprocess.run(
             [self._program(arguments[0]), *arguments[1:]],
             cwd=self.folder,
-            env=self._environment(self._exported),
+            env=self._environment(self._exported | alone),
             check=False,
         )
         if ended.returncode != ends_with:

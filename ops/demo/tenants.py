@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -34,8 +35,10 @@ MAKERS = 4
 
 CREATE_ROLES = """
     CREATE ROLE "{owner}" NOLOGIN;
-    CREATE ROLE "{migrator}" LOGIN PASSWORD '{password}' IN ROLE "{owner}"
+    CREATE ROLE "{migrator}" LOGIN PASSWORD '{password}' IN ROLE "{owner}",
+        pg_read_all_stats
 """
+# Who is in the way, and since when, is seen by the last one: preflight asks that.
 CREATE_USERS = """
     CREATE TABLE users (
         id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -77,6 +80,7 @@ CREATE_TEMPLATE = f"CREATE DATABASE {TEMPLATE}"
 CREATE_TENANT = f'CREATE DATABASE "{{name}}" TEMPLATE {TEMPLATE} OWNER "{{owner}}"'
 CLOSE = 'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC'
 """Else every login of the server gets in."""
+BY_HAND = "CREATE INDEX users_city ON users (city)"
 KEEP_SOME = "DELETE FROM users WHERE id > $1"
 REGISTER_TWICE = """
     INSERT INTO users (email, first_name, last_name)
@@ -127,6 +131,26 @@ class Fleet:
 
         await asyncio.gather(*(some() for _ in range(MAKERS)))
         self._write_fleet()
+
+    @contextmanager
+    def forgotten_session(self, name: str) -> Iterator[None]:
+        """Somebody has written to `users` there, and left the transaction open, for the block."""
+        with asyncio.Runner() as runner:
+            session = runner.run(self._forget(name))
+            try:
+                yield
+            finally:
+                runner.run(session.close())
+
+    async def _forget(self, name: str) -> asyncpg.Connection:
+        shown = {"application_name": "support"}
+        session = await asyncpg.connect(self._url_of(name), server_settings=shown)
+        await session.execute("BEGIN; UPDATE users SET city = city WHERE id = 1")
+        return session
+
+    def change_by_hand(self, name: str) -> None:
+        """What somebody in a hurry did there once."""
+        asyncio.run(self._run(name, BY_HAND))
 
     async def _make_one(self, name: str) -> None:
         """The roles of a customer, the database, and the password where agents read it."""

@@ -432,6 +432,15 @@ REPORTS: tuple[Callable[[Order, int], r.Report], ...] = (
         by="ada",
         at=MOMENT,
     ),
+    lambda o, c: r.BlockerCancelled(
+        database=o.database,
+        command=o.command,
+        cancelled_at=MOMENT,
+        migration="1_change",
+        blocker=f"pid {c}",
+        waited_ms=c,
+        said="cancelled",
+    ),
     lambda o, c: r.PreflightChecked(
         database=o.database,
         command=o.command,

@@ -135,6 +135,7 @@ class MemoryCounts:
             ordered=sum(one.attempt > 0 for one in found),
             counted=sum(one.counts for one in found),
             failing=sum(one.failing for one in found),
+            cancelled=sum(bool(one.cancelled) for one in found),
         )
 
     async def rollout_causes(

@@ -101,6 +101,12 @@ def headlines(status: RolloutStatus, clock: Clock = SYSTEM_CLOCK) -> list[str]:
         lines.append(f"  budget used: {status.used:,} of {status.allowed:,}; in flight: {flight}")
     elif status.used is not None and status.used:
         lines.append(f"  budget used: {status.used:,} of {status.allowed:,}")
+    if status.cancelled:
+        where = number_of(status.cancelled, "database")
+        lines.append(
+            f"  what others ran in the way was cancelled in {where}: "
+            "`ledger events --type BlockerCancelled`"
+        )
     lines += _waves(status)
     return lines
 
@@ -192,18 +198,24 @@ def _interesting(one: DatabaseLine) -> bool:
     """Whether people need to see it: what is settled well, and what waits its turn, they do not."""
     well = one.status in SETTLED and not one.problem
     its_turn = one.status == "pending" and not one.helps and one.reason != FINISHING
-    return not well and not its_turn
+    return bool(one.cancelled) or (not well and not its_turn)
 
 
 def _row(one: DatabaseLine, mode: str) -> dict[str, Any]:
+    problem = one.problem
+    if mode and one.cancelled:
+        # People read it where they look for what went wrong; programs have a field of its own.
+        cancelled = f"its agent cancelled what ran there: {'; '.join(one.cancelled)}"
+        problem = "; ".join(filter(None, (problem, cancelled)))
     return {
         "database": one.database,
         "wave": one.wave + 1,
         "status": state_words(one.status, mode),
         "attempt": one.attempt,
         "progress": one.progress,
-        "problem": one.problem,
+        "problem": problem,
         "waits_for": one.waits_for,
+        "blockers_cancelled": list(one.cancelled),
         "since": one.since,
         "until": one.until,
         "try": one.helps,

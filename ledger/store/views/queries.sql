@@ -259,10 +259,11 @@ WHERE rollout = $1 AND (state = ANY ($2) OR again OR details ? 'failure')
 
 -- name: rollout_toll
 -- How many databases of a rollout were ordered, have failed at the budget's cost, and have reported
--- a failure of an attempt that goes on
+-- a failure of an attempt that goes on, or where somebody in the way was cancelled
 SELECT count(*) FILTER (WHERE details ? 'attempt') AS ordered,
     count(*) FILTER (WHERE state = 'failed' AND NOT details ? 'forgiven') AS counted,
-    count(*) FILTER (WHERE details ? 'open' AND details ? 'failure') AS failing
+    count(*) FILTER (WHERE details ? 'open' AND details ? 'failure') AS failing,
+    count(*) FILTER (WHERE details ? 'cancelled') AS cancelled
 FROM ledger.rollout_database WHERE rollout = $1
 
 -- name: rollout_causes

@@ -151,6 +151,8 @@ class TollRow(NamedTuple):
     ordered: int
     counted: int
     failing: int
+    cancelled: int = 0
+    """Where its agents cancelled what others ran."""
 
 
 class QueueRow(NamedTuple):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import pytest
 
 from ledger.cli.app.exits import ExitCode
 from tests.integration.cli.conftest import Fleet
@@ -128,3 +130,73 @@ async def test_the_whole_fleet_is_asked_and_what_blocks_is_told_first(
     quiet = await ledger("check", "--folder", "nowhere")
     assert (quiet.code, quiet.err.count("there is no folder nowhere")) == (0, 1)
     assert not await has_table(fleet.addresses["t1"], "migration_ledger.journal")
+
+
+async def test_whom_an_agent_has_cancelled_is_told_by_log_and_status(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    await asyncio.to_thread(write, migrations)
+    busy = await forgotten(fleet.addresses["t2"])
+    try:
+        working = asyncio.create_task(busy.execute("SELECT pg_sleep(600)"))
+        up = asyncio.create_task(
+            ledger(
+                "up", "--yes", "-o", "json", "--select", "id=t2", "--lock-timeout", "60",
+                LEDGER_WATCHDOG_WHEN_BLOCKED="cancel",
+                LEDGER_WATCHDOG_AFTER_S="1",
+                LEDGER_AGENT_CANCEL_BLOCKERS="true",
+            )
+        )  # fmt: skip
+        with pytest.raises(asyncpg.QueryCanceledError):
+            await working
+        await busy.execute("ROLLBACK")
+        ended = await up
+    finally:
+        await busy.close()
+    assert ended.code == 0, ended.err
+    events = await ledger("events", "--type", "BlockerCancelled", "-o", "json")
+    assert len(events.items) == 1
+    status = await ledger("rollout", "status", "-o", "json")
+    (row,) = status.items
+    (told,) = row["blockers_cancelled"]
+    assert "(shop)" in told
+    assert "pg_sleep" not in told
+    shown = await ledger("rollout", "status", "--all")
+    assert "its agent cancelled what ran there: pid" in shown.out
+    short = await ledger("rollout", "status")
+    assert "what others ran in the way was cancelled in 1 database: " in short.out
+    assert (await ledger("replay")).code == 0
+
+
+SLOWLY_INDEXED = """
+    CREATE FUNCTION slowly(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
+        $$ BEGIN PERFORM pg_sleep(0.05); RETURN n; END $$;
+    CREATE TABLE pages (n int, wide text);
+    ALTER TABLE pages ALTER wide SET STORAGE PLAIN;
+    INSERT INTO pages SELECT n, repeat('x', 5000) FROM generate_series(1, 400) n;
+"""
+
+
+async def test_how_far_an_index_is_stands_in_the_status_while_it_is_built(
+    ledger: LedgerProgram, start_ledger: StartLedger, migrations: Path, fleet: Fleet
+) -> None:
+    await asyncio.to_thread(write, migrations)
+    await asyncio.to_thread(
+        (migrations / "1_note.sql").write_text,
+        "-- +migrate Up\nCREATE INDEX pages_n ON pages (slowly(n));\n",
+    )
+    owner = await asyncpg.connect(fleet.addresses["t1"])
+    try:
+        await owner.execute(SLOWLY_INDEXED)
+    finally:
+        await owner.close()
+    running = await start_ledger("up", "--yes", "-o", "json", "--select", "id=t1")
+    seen = set[str]()
+    async with asyncio.timeout(100):
+        while len(seen) < 2:
+            status = await ledger("rollout", "status", "-o", "json")
+            for one in status.items if status.code == 0 else ():
+                seen |= set(re.findall(r"\b([1-9]\d?) %", str(one["waits_for"])))
+    assert seen
+    up = await running.end()
+    assert up.code == 0, up.err

@@ -36,9 +36,14 @@ class Listening(Hearing):
 
     stood: list[str] = field(default_factory=list)
 
+    cancelled: list[str] = field(default_factory=list)
+
     def standing(self, said: str) -> None:
         if said:
             self.stood.append(said)
+
+    def blocker_cancelled(self, by: str, waiting_s: float, said: str) -> None:
+        self.cancelled.append(f"{by}: {said}")
 
 
 @pytest.fixture
@@ -151,6 +156,9 @@ async def test_a_blocker_is_cancelled_only_where_the_agent_allows_it(tenant: Wor
                 await working
             await busy.execute("ROLLBACK")
             outcome = await task
+    (told,) = heard(tenant).cancelled
+    assert told.startswith("pid ")
+    assert "what pid" in told
     assert outcome.verdict is Verdict.DONE
 
 
