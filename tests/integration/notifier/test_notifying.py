@@ -25,11 +25,11 @@ from ledger.contracts.events import (
 )
 from ledger.contracts.registry import Connection
 from ledger.contracts.reports import AttemptFinished, Event
-from ledger.domain.notices import Severity
+from ledger.domain.notices import NoticeSeverity
 from ledger.domain.routes import Route
 from ledger.instruments import Instrument
 from ledger.notifier import notifier
-from ledger.notifier.notifier import Notifier, Target, Told
+from ledger.notifier.notifier import NotificationTarget, Notifier, Told
 from ledger.notifier.webhook import Webhook
 from ledger.store.log.log import EventLog
 from ledger.store.notifications import NotificationTable
@@ -58,7 +58,7 @@ def webhook(receiver: HttpReceiver, clock: Clock = SYSTEM_CLOCK) -> Webhook:
 @asynccontextmanager
 async def notifying(
     house: House,
-    targets: dict[str, Target],
+    targets: dict[str, NotificationTarget],
     routes: Sequence[Route] = (EVERYTHING,),
     *,
     clock: Clock = SYSTEM_CLOCK,
@@ -188,7 +188,7 @@ async def test_a_receiver_that_is_down_for_an_hour_gets_each_message_once_when_i
 ) -> None:
     clock = ManualClock()
     async with http_receiver() as receiver, http_receiver() as other:
-        targets: dict[str, Target] = {
+        targets: dict[str, NotificationTarget] = {
             "hook": webhook(receiver, clock),
             "other": webhook(other, clock),
         }
@@ -368,7 +368,7 @@ async def test_routes_choose_by_label_of_a_database_and_of_any_in_a_rollout(hous
 async def test_what_no_target_takes_for_too_long_is_given_up_and_counted(house: House) -> None:
     clock = ManualClock()
     async with http_receiver(lambda _: (500, "")) as receiver:
-        targets: dict[str, Target] = {"hook": webhook(receiver, clock)}
+        targets: dict[str, NotificationTarget] = {"hook": webhook(receiver, clock)}
         async with notifying(house, targets, clock=clock, keep=timedelta(hours=5)):
             await record(house, "rollout-r1", halted("r1"))
 
@@ -435,7 +435,7 @@ async def test_no_message_holds_a_secret_a_value_of_a_row_or_markup(
 async def test_a_database_with_the_least_severity_wanted_is_told_and_others_are_not(
     house: House,
 ) -> None:
-    route = Route(("hook",), severity=Severity.CRITICAL, digest_s=0)
+    route = Route(("hook",), severity=NoticeSeverity.CRITICAL, digest_s=0)
     async with http_receiver() as receiver, notifying(house, {"hook": webhook(receiver)}, (route,)):
         await record(house, "ledger", LeadershipTaken(term=9, leader="x", host="x"))
         await record(house, "rollout-r1/reports", failed("acme"))
@@ -474,7 +474,7 @@ async def test_what_was_taken_what_waits_and_for_how_long_is_measured(
 ) -> None:
     clock = ManualClock()
     async with http_receiver() as receiver, http_receiver(lambda _: (503, "")) as dead:
-        targets: dict[str, Target] = {
+        targets: dict[str, NotificationTarget] = {
             "hook": webhook(receiver, clock),
             "dead": webhook(dead, clock),
         }
