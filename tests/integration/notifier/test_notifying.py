@@ -9,8 +9,9 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+import asyncpg
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -505,3 +506,40 @@ async def test_what_was_taken_what_waits_and_for_how_long_is_measured(
             after = measured(measurements, instruments.NOTIFICATIONS_FAILING)
             assert after == {("hook",): 0, ("dead",): before[("dead",)] + 100}
             assert measured(measurements, instruments.NOTIFICATIONS_LAG) == {(): 0}
+
+
+async def test_what_was_sent_and_not_noted_is_sent_again_under_the_same_key(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note, crashes = NotificationTable.delivered, ["the process ends here"]
+
+    async def crash(self: NotificationTable, target: str, key: str, now: datetime) -> None:
+        if crashes:
+            raise asyncpg.PostgresConnectionError(crashes.pop())
+        await note(self, target, key, now)
+
+    monkeypatch.setattr(NotificationTable, "delivered", crash)
+    async with http_receiver() as receiver, notifying(house, {"hook": webhook(receiver)}):
+        await record(house, "rollout-r1", halted("r1"))
+        first, second = await came(receiver, 2)
+        await record(house, "rollout-r2", halted("r2"))
+        (*_, last) = await came(receiver, 3)
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+    assert (second.json["rollout"], last.json["rollout"]) == ("r1", "r2")
+    assert len(receiver.taken) == 3
+
+
+async def test_a_notifier_outlasts_the_loss_of_its_connections(house: House, log_in: LogIn) -> None:
+    async with (
+        log_in("ledger_notifier") as theirs,
+        http_receiver() as receiver,
+        notifying(theirs, {"hook": webhook(receiver)}),
+    ):
+        await record(house, "rollout-r1", halted("r1"))
+        await came(receiver, 1)
+        role = await theirs.stores.pool.fetchval("SELECT current_user")
+        ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = $1"
+        assert await house.stores.pool.fetchval(ended, role) > 0
+        await record(house, "rollout-r2", halted("r2"))
+        requests = await came(receiver, 2)
+    assert [one.json["rollout"] for one in requests] == ["r1", "r2"]
