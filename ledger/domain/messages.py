@@ -19,7 +19,7 @@ _TITLE: Final = "[{severity}] {ledger}: {headline}{number}"
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class Notification:
     """A draft in words, and as `document` for programs."""
 
     key: str
@@ -29,7 +29,7 @@ class Message:
     document: Mapping[str, Any]
 
 
-def message_of(draft: Draft, ledger: str, link: str) -> Message:
+def message_of(draft: Draft, ledger: str, link: str) -> Notification:
     """What a draft says; `ledger` is what the ledger is called, `link` a template."""
     said = draft.document
     values = _values(said, ledger)
@@ -47,7 +47,7 @@ def message_of(draft: Draft, ledger: str, link: str) -> Message:
         "title": title,
         "text": text,
     }
-    return Message(draft.key, said["severity"], title, text, document)
+    return Notification(draft.key, said["severity"], title, text, document)
 
 
 def _values(said: Mapping[str, Any], ledger: str) -> dict[str, str]:

@@ -27,16 +27,16 @@ _STREAM = re.compile(r"(?:rollout|check)-([A-Za-z0-9._-]{1,100})(?:/reports)?")
 _SPEAKS_FOR = "://"
 
 
-class Severity(StrEnum):
+class NoticeSeverity(StrEnum):
     """How much a person is needed: not, today, or now."""
 
     INFO = "info"
     WARNING = "warning"
     CRITICAL = "critical"
 
-    def reaches(self, least: Severity) -> bool:
+    def reaches(self, least: NoticeSeverity) -> bool:
         """Whether it is at least so severe."""
-        order = list(Severity)
+        order = list(NoticeSeverity)
         return order.index(self) >= order.index(least)
 
 
@@ -49,7 +49,7 @@ class Notice:
     """
 
     event: str
-    severity: Severity
+    severity: NoticeSeverity
     routine: bool
     position: int
     at: datetime
@@ -81,7 +81,7 @@ def notice_of(recorded: Recorded) -> Notice:
     database = harmless(_text(event, "database"))
     return Notice(
         event=harmless(name),
-        severity=severity or Severity.INFO,
+        severity=severity or NoticeSeverity.INFO,
         routine=routine,
         position=recorded.position,
         at=recorded.recorded_at,
@@ -96,29 +96,29 @@ def notice_of(recorded: Recorded) -> Notice:
     )
 
 
-SEVERITIES: Final[dict[type[r.Event], Severity]] = {
-    e.RolloutStarted: Severity.INFO,
-    e.RolloutPaused: Severity.INFO,
-    e.RolloutResumed: Severity.INFO,
-    e.RolloutCompleted: Severity.INFO,
-    e.RolloutAborted: Severity.WARNING,
-    e.UndoStarted: Severity.WARNING,
-    e.RolloutHalted: Severity.CRITICAL,
-    r.MigrationFailed: Severity.WARNING,
-    e.AttemptTimedOut: Severity.CRITICAL,
-    e.MigrationRegressed: Severity.CRITICAL,
-    r.AttemptFinished: Severity.WARNING,
-    e.ReportContradicted: Severity.WARNING,
-    r.OutsideChangeFound: Severity.WARNING,
-    e.DatabaseLeftOut: Severity.INFO,
-    e.DriftDetected: Severity.WARNING,
-    e.DriftEnded: Severity.INFO,
-    e.DatabaseFenceReset: Severity.WARNING,
-    e.KeyRevoked: Severity.WARNING,
-    e.MessageParked: Severity.WARNING,
-    e.EventSetAside: Severity.INFO,
-    e.LeadershipTaken: Severity.INFO,
-    e.NotificationFailed: Severity.WARNING,
+SEVERITIES: Final[dict[type[r.Event], NoticeSeverity]] = {
+    e.RolloutStarted: NoticeSeverity.INFO,
+    e.RolloutPaused: NoticeSeverity.INFO,
+    e.RolloutResumed: NoticeSeverity.INFO,
+    e.RolloutCompleted: NoticeSeverity.INFO,
+    e.RolloutAborted: NoticeSeverity.WARNING,
+    e.UndoStarted: NoticeSeverity.WARNING,
+    e.RolloutHalted: NoticeSeverity.CRITICAL,
+    r.MigrationFailed: NoticeSeverity.WARNING,
+    e.AttemptTimedOut: NoticeSeverity.CRITICAL,
+    e.MigrationRegressed: NoticeSeverity.CRITICAL,
+    r.AttemptFinished: NoticeSeverity.WARNING,
+    e.ReportContradicted: NoticeSeverity.WARNING,
+    r.OutsideChangeFound: NoticeSeverity.WARNING,
+    e.DatabaseLeftOut: NoticeSeverity.INFO,
+    e.DriftDetected: NoticeSeverity.WARNING,
+    e.DriftEnded: NoticeSeverity.INFO,
+    e.DatabaseFenceReset: NoticeSeverity.WARNING,
+    e.KeyRevoked: NoticeSeverity.WARNING,
+    e.MessageParked: NoticeSeverity.WARNING,
+    e.EventSetAside: NoticeSeverity.INFO,
+    e.LeadershipTaken: NoticeSeverity.INFO,
+    e.NotificationFailed: NoticeSeverity.WARNING,
 }
 """How severe what is told unasked is; an attempt, a rollout's end and a report that contradicts are
 weighed one by one."""
@@ -127,35 +127,35 @@ ROUTINE: Final = (r.MigrationFailed,)
 _COMES_BACK: Final = frozenset({FailureClass.EXPIRED, FailureClass.CLOCK, FailureClass.PREFLIGHT})
 """What is ordered again by itself."""
 
-Teller = Callable[[Any], tuple[Severity | None, str]]
+Teller = Callable[[Any], tuple[NoticeSeverity | None, str]]
 
 
-def _attempt(event: r.AttemptFinished) -> tuple[Severity | None, str]:
+def _attempt(event: r.AttemptFinished) -> tuple[NoticeSeverity | None, str]:
     match event.verdict:
         case Verdict.FAILED:
-            return Severity.WARNING, "a database failed"
+            return NoticeSeverity.WARNING, "a database failed"
         case Verdict.REFUSED:
             back = event.failure is not None and event.failure.kind in _COMES_BACK
-            return None if back else Severity.WARNING, "a database was not touched"
+            return None if back else NoticeSeverity.WARNING, "a database was not touched"
         case Verdict.DONE | Verdict.EXPIRED | Verdict.CANCELLED:
             return None, f"an attempt ended as {event.verdict}"
 
 
-def _completed(event: e.RolloutCompleted) -> tuple[Severity | None, str]:
+def _completed(event: e.RolloutCompleted) -> tuple[NoticeSeverity | None, str]:
     done = f"{event.applied:,} applied, {event.skipped:,} had nothing to do"
-    severity = Severity.WARNING if event.failed else Severity.INFO
+    severity = NoticeSeverity.WARNING if event.failed else NoticeSeverity.INFO
     return severity, f"a rollout is complete: {done}, {event.failed:,} failed"
 
 
-def _contradicted(event: e.ReportContradicted) -> tuple[Severity | None, str]:
-    severity = Severity.CRITICAL if event.effect else Severity.WARNING
+def _contradicted(event: e.ReportContradicted) -> tuple[NoticeSeverity | None, str]:
+    severity = NoticeSeverity.CRITICAL if event.effect else NoticeSeverity.WARNING
     return severity, "a report says something else than the log holds"
 
 
-def _undelivered(event: e.NotificationFailed) -> tuple[Severity | None, str]:
+def _undelivered(event: e.NotificationFailed) -> tuple[NoticeSeverity | None, str]:
     given_up = f", {event.given_up:,} given up" if event.given_up else ""
     headline = f"{harmless(event.target)} takes no notifications: {event.waiting:,} wait{given_up}"
-    return Severity.WARNING, headline
+    return NoticeSeverity.WARNING, headline
 
 
 _TELLERS: Final[dict[type[r.Event], Teller]] = {
@@ -189,11 +189,11 @@ _HEADLINES: Final[dict[type[r.Event], str]] = {
 }
 
 
-def _told(event: r.Event) -> tuple[Severity | None, str]:
+def _told(event: r.Event) -> tuple[NoticeSeverity | None, str]:
     """How severe an event is, and what happened, in a few words of ours."""
     kind = type(event)
     if isinstance(event, r.Unreadable):
-        return Severity.WARNING, "an event cannot be read"
+        return NoticeSeverity.WARNING, "an event cannot be read"
     if kind in _TELLERS:
         return _TELLERS[kind](event)
     return SEVERITIES.get(kind), _HEADLINES.get(kind) or f"{kind.__name__} was recorded"

@@ -21,7 +21,7 @@ from typing import Any
 from uuid import UUID
 
 from ledger.contracts.events import EVENT_TYPES
-from ledger.domain.notices import ROUTINE, SEVERITIES, Notice, Severity
+from ledger.domain.notices import ROUTINE, SEVERITIES, Notice, NoticeSeverity
 from migrations.model.preflight import LabelledWindow
 from migrations.model.windows import minutes_until_open
 
@@ -42,7 +42,7 @@ class Route:
 
     to: tuple[str, ...]
     events: tuple[str, ...] = ()
-    severity: Severity | None = None
+    severity: NoticeSeverity | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     hours: tuple[LabelledWindow, ...] = ()
     digest_s: float = 60.0
@@ -137,9 +137,9 @@ def draft_of(notice: Notice, event_id: UUID, target: str, route: Route, now: dat
 def joined(draft: Draft, more: Draft) -> Draft:
     """A digest that takes in another message of its topic."""
     document, added = dict(draft.document), more.document
-    severities = (Severity(document["severity"]), Severity(added["severity"]))
+    severities = (NoticeSeverity(document["severity"]), NoticeSeverity(added["severity"]))
     document["count"] += added["count"]
-    document["severity"] = max(severities, key=list(Severity).index).value
+    document["severity"] = max(severities, key=list(NoticeSeverity).index).value
     for name in ("databases", "migrations", "errors", "places"):
         document[name] = list(dict.fromkeys([*document[name], *added[name]]))[:EXAMPLES]
     document["last_position"], document["last_at"] = added["last_position"], added["last_at"]

@@ -26,7 +26,7 @@ import asyncpg
 from ledger import instruments, telemetry
 from ledger.contracts.envelope import Metadata, Recorded, encode
 from ledger.contracts.events import NotificationFailed
-from ledger.domain.messages import Message, message_of
+from ledger.domain.messages import Notification, message_of
 from ledger.domain.notices import Notice, notice_of
 from ledger.domain.routes import Draft, Route, collected, draft_of, wanted
 from ledger.errors import LedgerUnreachable, NotPermitted, RequestUnfit
@@ -61,10 +61,10 @@ STREAM = "ledger"
 _outcomes = instruments.counter(instruments.NOTIFICATIONS)
 
 
-class Target(Protocol):
+class NotificationTarget(Protocol):
     """A place that is told."""
 
-    def send(self, message: Message) -> str:
+    def send(self, message: Notification) -> str:
         """Send a message: empty when it was taken, else why not, without any secret. Blocks."""
 
 
@@ -73,7 +73,7 @@ class Told:
     """What is told where: the routes, their targets by name, and what all messages have."""
 
     routes: Sequence[Route]
-    targets: Mapping[str, Target]
+    targets: Mapping[str, NotificationTarget]
     ledger: str
     link: str
     keep: timedelta
@@ -255,7 +255,7 @@ class Sender:
     def __init__(
         self,
         name: str,
-        target: Target,
+        target: NotificationTarget,
         told: Told,
         table: NotificationTable,
         log: Log,

@@ -15,11 +15,11 @@ from datetime import datetime, timedelta
 from importlib import metadata
 
 from ledger import telemetry
-from ledger.domain.messages import Message, message_of
-from ledger.domain.notices import Severity
+from ledger.domain.messages import Notification, message_of
+from ledger.domain.notices import NoticeSeverity
 from ledger.domain.routes import Draft, Route
 from ledger.notifier import services
-from ledger.notifier.notifier import Notifier, Target, Told
+from ledger.notifier.notifier import NotificationTarget, Notifier, Told
 from ledger.notifier.thread import BlockingCall
 from ledger.notifier.webhook import Webhook
 from ledger.settings import Settings, SettingsError
@@ -132,15 +132,15 @@ async def overview(settings: Settings) -> Overview:
         return Overview(holder, behind, {one.target: one for one in await table.targets()})
 
 
-async def _tested(name: str, target: Target, message: Message) -> str:
+async def _tested(name: str, target: NotificationTarget, message: Notification) -> str:
     return await BlockingCall(name, SYSTEM_CLOCK)(lambda: target.send(message))
 
 
-def _test_message(settings: Settings, now: datetime) -> Message:
+def _test_message(settings: Settings, now: datetime) -> Notification:
     at = now.isoformat(timespec="seconds")
     document = {
         "event": "Test",
-        "severity": Severity.INFO.value,
+        "severity": NoticeSeverity.INFO.value,
         "count": 1,
         "headline": "a test: this is where notifications come",
         "rollout": "",
@@ -159,9 +159,9 @@ def _test_message(settings: Settings, now: datetime) -> Message:
     return message_of(Draft("", key, "", 0, now, now, document), settings.name, "")
 
 
-def _target(target: NotifyTarget, clock: Clock) -> Target:
+def _target(target: NotifyTarget, clock: Clock) -> NotificationTarget:
     if target.apprise is not None:
-        return services.Service(target.apprise)
+        return services.AppriseService(target.apprise)
     return Webhook(target.webhook or "", target.key or "", clock)
 
 
@@ -169,7 +169,7 @@ def _route(route: NotifyRoute) -> Route:
     return Route(
         to=route.to,
         events=route.events,
-        severity=Severity(route.severity) if route.severity else None,
+        severity=NoticeSeverity(route.severity) if route.severity else None,
         labels=route.labels,
         hours=tuple(map(window_of, route.hours)),
         digest_s=route.digest_s,

@@ -14,7 +14,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from ledger.domain.messages import Message
+from ledger.domain.messages import Notification
 from ledger.notifier.references import SecretMissing, read
 from ledger.settings.errors import SettingsError
 
@@ -29,14 +29,14 @@ _CHATTY = ("apprise", "requests", "urllib3", "smtplib")
 """Loggers whose lines may hold an address, or what was sent."""
 
 
-class Service:
+class AppriseService:
     """One service, by its address as apprise writes it; it is a secret."""
 
     def __init__(self, address: str) -> None:
         load()
         self._address = address
 
-    def send(self, message: Message) -> str:
+    def send(self, message: Notification) -> str:
         """Send a message: empty when it was taken, else why not, without any secret. Blocks."""
         try:
             address = read(self._address)

@@ -27,7 +27,7 @@ from importlib import metadata
 from typing import IO
 from urllib.parse import urlsplit
 
-from ledger.domain.messages import Message
+from ledger.domain.messages import Notification
 from ledger.notifier.references import SecretMissing, read
 from ledger.settings.notify import check_webhook
 from migrations.clock import Clock
@@ -58,7 +58,7 @@ class Webhook:
         self._key = key
         self._clock = clock
 
-    def send(self, message: Message) -> str:
+    def send(self, message: Notification) -> str:
         """Send a message: empty when it was taken, else why not, without any secret. Blocks."""
         try:
             address = self._read_address()

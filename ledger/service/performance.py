@@ -19,7 +19,7 @@ from ledger.store.port import LedgerStores
 from ledger.store.views.performance import (
     MigrationSummary,
     PerformanceTable,
-    Scope,
+    RunScope,
     SizeClass,
     SlowRun,
     Usual,
@@ -41,7 +41,7 @@ BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ReportSubject:
     """What a report is about: versions (all that ran, if none), from when, until when, where."""
 
     versions: tuple[str, ...] = ()
@@ -120,7 +120,7 @@ class PerformanceService:
         self._log = stores.log
         self._clock = clock
 
-    async def migrations(self, asked: Asked, limit: int) -> list[MigrationReport]:
+    async def migrations(self, asked: ReportSubject, limit: int) -> list[MigrationReport]:
         """How often each migration ran, and how that ended; the last ones by version first.
 
         Raises `WrongArgument` for a version of which nothing ran, `InvalidSelection`.
@@ -133,7 +133,7 @@ class PerformanceService:
             MigrationReport(one, failures.get((one.version, one.direction), {})) for one in found
         ]
 
-    async def durations(self, asked: Asked, limit: int, slowest: int) -> DurationReport:
+    async def durations(self, asked: ReportSubject, limit: int, slowest: int) -> DurationReport:
         """How long migrations took, by size and where.
 
         Raises `WrongArgument` for a version of which nothing ran, `InvalidSelection`.
@@ -176,11 +176,11 @@ class PerformanceService:
         found = (SlowDatabase(one, (now - since).total_seconds()) for one, since in running)
         return tuple(one for one in found if one.for_s > most_s)
 
-    async def _scope(self, asked: Asked, limit: int) -> Scope:
+    async def _scope(self, asked: ReportSubject, limit: int) -> RunScope:
         await as_near_as_may_be(self._reads, self._log)
         terms = parse(asked.select) if asked.select else None
         versions: Sequence[str] = asked.versions or await self._table.versions(limit)
-        scope = Scope(
+        scope = RunScope(
             versions,
             asked.since or BEGINNING,
             asked.until or datetime.max.replace(tzinfo=UTC),

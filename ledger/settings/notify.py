@@ -77,7 +77,7 @@ def _table(value: object) -> object:
 
 
 Reference = Annotated[str, BeforeValidator(_reference)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+WordList = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
 
 class NotifyTarget(SettingsSection):
@@ -116,11 +116,11 @@ class NotifyTarget(SettingsSection):
 class NotifyRoute(SettingsSection):
     """What goes to which targets; what is not said is left open."""
 
-    to: Names = Field(min_length=1)
-    events: Names = ()
+    to: WordList = Field(min_length=1)
+    events: WordList = ()
     severity: Literal["info", "warning", "critical"] | None = None
     labels: Annotated[dict[str, str], BeforeValidator(_mapping)] = Field(default_factory=dict)
-    hours: Names = ()
+    hours: WordList = ()
     digest_s: Seconds = 60.0
     title: str = ""
     text: str = ""

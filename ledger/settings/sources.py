@@ -155,7 +155,9 @@ def _files(file: Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _refuse_what_is_not_the_projects(values: Iterable[str]) -> None:
-    for name in values:
+    for entry in values:
+        # Of a table with names of its own, the table is the setting.
+        name = next((one[:-1] for one in _OPEN if entry.startswith(one)), entry)
         if name.partition(".")[0] not in OF_THE_PROJECT:
             raise SettingsError(
                 f"{PROJECT_FILE} in this folder sets {name}, which no folder may decide: whoever "

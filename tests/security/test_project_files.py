@@ -88,6 +88,10 @@ VALUES: dict[str, object] = {
     "preflight.connections_percent": "81/",
     "preflight.backup_age_h": "/24",
     "preflight.window_min": "/2",
+    "notify.targets": {"spy": {"apprise": "env:SPY"}},
+    "notify.routes": [],
+    "notify.link": "https://attacker.example",
+    "notify.keep_h": 1.0,
     "watchdog.when_blocked": "give_up",
     "watchdog.after_s": 11.0,
     "lint.fail_on": "warning",
@@ -117,14 +121,19 @@ def nothing_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path / "project")
 
 
+def inline(value: object) -> str:
+    """A value as TOML has it within a line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{one} = {inline(said)}" for one, said in value.items()) + "}"
+    return json.dumps(value)
+
+
 def toml(name: str) -> str:
     """A file that sets one setting."""
     table, _, key = name.rpartition(".")
     value = VALUES[name]
     if isinstance(value, dict):
-        return f"[{name}]\n" + "".join(
-            f"{one} = {json.dumps(said)}\n" for one, said in value.items()
-        )
+        return f"[{name}]\n" + "".join(f"{one} = {inline(said)}\n" for one, said in value.items())
     return (f"[{table}]\n" if table else "") + f"{key} = {json.dumps(value)}\n"
 
 

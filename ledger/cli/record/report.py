@@ -18,7 +18,7 @@ from ledger.cli.app.output import Output, OutputFormat, OutputOption
 from ledger.domain.wording import number_of, took_text
 
 if TYPE_CHECKING:
-    from ledger.service.performance import Asked, DurationReport, MigrationReport
+    from ledger.service.performance import DurationReport, MigrationReport, ReportSubject
 
 MIGRATIONS = 10
 """The last ones, unless others are asked for: each costs as much as it has databases."""
@@ -56,11 +56,11 @@ class ReportOptions(OptionGroup):
     until: UntilOption = None
     select: SelectOption = ""
 
-    def asked(self, versions: list[str] | None) -> Asked:
+    def asked(self, versions: list[str] | None) -> ReportSubject:
         """What the report is about. Raises `WrongArgument`."""
-        from ledger.service.performance import Asked
+        from ledger.service.performance import ReportSubject
 
-        return Asked(
+        return ReportSubject(
             tuple(versions or ()),
             moment_in("--since", self.since),
             moment_in("--until", self.until),

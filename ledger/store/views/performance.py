@@ -82,7 +82,7 @@ class Usual(NamedTuple):
     p95: int
 
 
-class Scope(NamedTuple):
+class RunScope(NamedTuple):
     """What is looked at: migrations, from when until when, in the selected databases."""
 
     versions: Sequence[str]
@@ -106,7 +106,7 @@ class PerformanceTable:
         """The last versions, by name, of which something ran."""
         return [row["version"] for row in await self._pool.fetch(QUERIES["versions"], limit)]
 
-    async def summaries(self, scope: Scope) -> list[MigrationSummary]:
+    async def summaries(self, scope: RunScope) -> list[MigrationSummary]:
         """How often each migration ran, by direction, and how long it took."""
         rows = await self._pool.fetch(QUERIES["summaries"], *scope.arguments())
         return [
@@ -122,7 +122,7 @@ class PerformanceTable:
             for row in rows
         ]
 
-    async def failures(self, scope: Scope) -> dict[tuple[str, str], dict[str, int]]:
+    async def failures(self, scope: RunScope) -> dict[tuple[str, str], dict[str, int]]:
         """How often each migration and direction failed, by class of error."""
         found: dict[tuple[str, str], dict[str, int]] = {}
         for version, direction, error, number in await self._pool.fetch(
@@ -131,7 +131,7 @@ class PerformanceTable:
             found.setdefault((version, direction), {})[error] = number
         return found
 
-    async def sizes(self, scope: Scope) -> list[SizeClass]:
+    async def sizes(self, scope: RunScope) -> list[SizeClass]:
         """How long each migration took, by the size of the largest table."""
         rows = await self._pool.fetch(QUERIES["sizes"], *scope.arguments())
         return [
@@ -145,7 +145,7 @@ class PerformanceTable:
             for row in rows
         ]
 
-    async def slowest(self, scope: Scope, limit: int) -> list[SlowRun]:
+    async def slowest(self, scope: RunScope, limit: int) -> list[SlowRun]:
         """Where migrations took the longest."""
         rows = await self._pool.fetch(QUERIES["slowest"], *scope.arguments(), limit)
         return [SlowRun(*row) for row in rows]

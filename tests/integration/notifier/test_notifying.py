@@ -9,8 +9,9 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+import asyncpg
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -25,11 +26,11 @@ from ledger.contracts.events import (
 )
 from ledger.contracts.registry import Connection
 from ledger.contracts.reports import AttemptFinished, Event
-from ledger.domain.notices import Severity
+from ledger.domain.notices import NoticeSeverity
 from ledger.domain.routes import Route
 from ledger.instruments import Instrument
 from ledger.notifier import notifier
-from ledger.notifier.notifier import Notifier, Target, Told
+from ledger.notifier.notifier import NotificationTarget, Notifier, Told
 from ledger.notifier.webhook import Webhook
 from ledger.store.log.log import EventLog
 from ledger.store.notifications import NotificationTable
@@ -58,7 +59,7 @@ def webhook(receiver: HttpReceiver, clock: Clock = SYSTEM_CLOCK) -> Webhook:
 @asynccontextmanager
 async def notifying(
     house: House,
-    targets: dict[str, Target],
+    targets: dict[str, NotificationTarget],
     routes: Sequence[Route] = (EVERYTHING,),
     *,
     clock: Clock = SYSTEM_CLOCK,
@@ -188,7 +189,7 @@ async def test_a_receiver_that_is_down_for_an_hour_gets_each_message_once_when_i
 ) -> None:
     clock = ManualClock()
     async with http_receiver() as receiver, http_receiver() as other:
-        targets: dict[str, Target] = {
+        targets: dict[str, NotificationTarget] = {
             "hook": webhook(receiver, clock),
             "other": webhook(other, clock),
         }
@@ -368,7 +369,7 @@ async def test_routes_choose_by_label_of_a_database_and_of_any_in_a_rollout(hous
 async def test_what_no_target_takes_for_too_long_is_given_up_and_counted(house: House) -> None:
     clock = ManualClock()
     async with http_receiver(lambda _: (500, "")) as receiver:
-        targets: dict[str, Target] = {"hook": webhook(receiver, clock)}
+        targets: dict[str, NotificationTarget] = {"hook": webhook(receiver, clock)}
         async with notifying(house, targets, clock=clock, keep=timedelta(hours=5)):
             await record(house, "rollout-r1", halted("r1"))
 
@@ -435,7 +436,7 @@ async def test_no_message_holds_a_secret_a_value_of_a_row_or_markup(
 async def test_a_database_with_the_least_severity_wanted_is_told_and_others_are_not(
     house: House,
 ) -> None:
-    route = Route(("hook",), severity=Severity.CRITICAL, digest_s=0)
+    route = Route(("hook",), severity=NoticeSeverity.CRITICAL, digest_s=0)
     async with http_receiver() as receiver, notifying(house, {"hook": webhook(receiver)}, (route,)):
         await record(house, "ledger", LeadershipTaken(term=9, leader="x", host="x"))
         await record(house, "rollout-r1/reports", failed("acme"))
@@ -474,7 +475,7 @@ async def test_what_was_taken_what_waits_and_for_how_long_is_measured(
 ) -> None:
     clock = ManualClock()
     async with http_receiver() as receiver, http_receiver(lambda _: (503, "")) as dead:
-        targets: dict[str, Target] = {
+        targets: dict[str, NotificationTarget] = {
             "hook": webhook(receiver, clock),
             "dead": webhook(dead, clock),
         }
@@ -505,3 +506,40 @@ async def test_what_was_taken_what_waits_and_for_how_long_is_measured(
             after = measured(measurements, instruments.NOTIFICATIONS_FAILING)
             assert after == {("hook",): 0, ("dead",): before[("dead",)] + 100}
             assert measured(measurements, instruments.NOTIFICATIONS_LAG) == {(): 0}
+
+
+async def test_what_was_sent_and_not_noted_is_sent_again_under_the_same_key(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note, crashes = NotificationTable.delivered, ["the process ends here"]
+
+    async def crash(self: NotificationTable, target: str, key: str, now: datetime) -> None:
+        if crashes:
+            raise asyncpg.PostgresConnectionError(crashes.pop())
+        await note(self, target, key, now)
+
+    monkeypatch.setattr(NotificationTable, "delivered", crash)
+    async with http_receiver() as receiver, notifying(house, {"hook": webhook(receiver)}):
+        await record(house, "rollout-r1", halted("r1"))
+        first, second = await came(receiver, 2)
+        await record(house, "rollout-r2", halted("r2"))
+        (*_, last) = await came(receiver, 3)
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+    assert (second.json["rollout"], last.json["rollout"]) == ("r1", "r2")
+    assert len(receiver.taken) == 3
+
+
+async def test_a_notifier_outlasts_the_loss_of_its_connections(house: House, log_in: LogIn) -> None:
+    async with (
+        log_in("ledger_notifier") as theirs,
+        http_receiver() as receiver,
+        notifying(theirs, {"hook": webhook(receiver)}),
+    ):
+        await record(house, "rollout-r1", halted("r1"))
+        await came(receiver, 1)
+        role = await theirs.stores.pool.fetchval("SELECT current_user")
+        ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = $1"
+        assert await house.stores.pool.fetchval(ended, role) > 0
+        await record(house, "rollout-r2", halted("r2"))
+        requests = await came(receiver, 2)
+    assert [one.json["rollout"] for one in requests] == ["r1", "r2"]

@@ -11,11 +11,11 @@ from uuid import UUID
 
 import pytest
 
-from ledger.domain.messages import Message, message_of
-from ledger.domain.notices import Notice, Severity
+from ledger.domain.messages import Notification, message_of
+from ledger.domain.notices import Notice, NoticeSeverity
 from ledger.domain.routes import Route, draft_of
 from ledger.notifier import services
-from ledger.notifier.services import Service
+from ledger.notifier.services import AppriseService
 from ledger.notifier.thread import BlockingCall
 from ledger.notifier.webhook import Webhook
 from ledger.settings import SettingsError
@@ -28,7 +28,7 @@ SLACK_TOKENS = "T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7"
 PAGER_KEY = "a" * 32
 
 
-def a_message(severity: Severity = Severity.CRITICAL) -> Message:
+def a_message(severity: NoticeSeverity = NoticeSeverity.CRITICAL) -> Notification:
     notice = Notice(
         event="RolloutHalted",
         severity=severity,
@@ -43,7 +43,7 @@ def a_message(severity: Severity = Severity.CRITICAL) -> Message:
     return message_of(draft, "prod", "https://board.example/{rollout}")
 
 
-async def sent(service: Service | Webhook, message: Message) -> str:
+async def sent(service: AppriseService | Webhook, message: Notification) -> str:
     return await BlockingCall("it", SYSTEM_CLOCK)(lambda: service.send(message))
 
 
@@ -60,7 +60,7 @@ async def test_slack_takes_a_message_with_rollout_command_and_link(
     async with service_receiver(tmp_path) as (receiver, environ):
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
-        assert await sent(Service("env:SLACK"), a_message()) == ""
+        assert await sent(AppriseService("env:SLACK"), a_message()) == ""
     (request,) = receiver.taken
     assert request.host == "hooks.slack.com"
     assert request.path == f"/services/{SLACK_TOKENS}"
@@ -79,7 +79,7 @@ async def test_pagerduty_takes_a_message_once_however_often_it_is_sent(
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
         for _ in range(2):
-            assert await sent(Service("env:PAGER"), message) == ""
+            assert await sent(AppriseService("env:PAGER"), message) == ""
     first, second = (one.json for one in receiver.taken)
     assert receiver.taken[0].host == "events.pagerduty.com"
     assert receiver.taken[0].path == "/v2/enqueue"
@@ -95,7 +95,7 @@ async def test_a_mail_arrives_as_plain_text(monkeypatch: pytest.MonkeyPatch) -> 
             f"mailto://127.0.0.1:{port}/?mode=insecure&from=ledger@example.com&to=sre@example.com"
             "&format=text",
         )
-        assert await sent(Service("env:MAIL"), a_message()) == ""
+        assert await sent(AppriseService("env:MAIL"), a_message()) == ""
     (mail,) = mailbox.mails
     assert mail["To"] == "sre@example.com"
     assert "a rollout stopped itself" in str(mail["Subject"])
@@ -114,7 +114,7 @@ async def test_a_service_that_refuses_is_told_by_its_status_and_no_secret_is_sai
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
         with caplog.at_level(logging.DEBUG):
-            why = await sent(Service("env:SLACK"), a_message())
+            why = await sent(AppriseService("env:SLACK"), a_message())
     assert why == f"it answered HTTP {status}"
     assert SLACK_TOKENS not in caplog.text
 
@@ -134,7 +134,7 @@ async def test_an_address_that_is_none_is_named_by_its_reference(
         monkeypatch.delenv("SLACK", raising=False)
     else:
         monkeypatch.setenv("SLACK", address)
-    assert await sent(Service("env:SLACK"), a_message()) == why
+    assert await sent(AppriseService("env:SLACK"), a_message()) == why
 
 
 @pytest.mark.parametrize(
@@ -186,5 +186,5 @@ def test_without_apprise_a_service_is_refused_in_a_sentence(
     monkeypatch.setattr(services, "find_spec", lambda _: None)
     services.load.cache_clear()
     with pytest.raises(SettingsError, match="pip install 'migration-ledger"):
-        Service("env:SLACK")
+        AppriseService("env:SLACK")
     services.load.cache_clear()

@@ -19,7 +19,7 @@ from ledger.contracts.reports import (
 )
 from ledger.domain.refusals import InvalidSelection
 from ledger.errors import WrongArgument
-from ledger.service.performance import Asked, Outlook, PerformanceService
+from ledger.service.performance import Outlook, PerformanceService, ReportSubject
 from ledger.service.status import RolloutStatus
 from ledger.store.views.performance import PerformanceTable, Spread
 from migrations.clock import SYSTEM_CLOCK
@@ -63,7 +63,7 @@ async def test_a_report_counts_executions_successes_and_failures_by_class(house:
     runs += [failed("db3", FailureClass.LOCK_TIMEOUT), applied("db1", 7, "2")]
     runs.append(MigrationRolledBack(**applied("db1", 30, "2").model_dump()))
     await record(house, runs)
-    second, back, first = await house.ledger.performance.migrations(Asked(), 10)
+    second, back, first = await house.ledger.performance.migrations(ReportSubject(), 10)
     assert (second.summary.version, second.summary.direction) == ("2", "up")
     assert (back.summary.version, back.summary.direction) == ("2", "down")
     assert back.summary.spread == Spread(30, 30, 30)
@@ -75,9 +75,9 @@ async def test_a_report_counts_executions_successes_and_failures_by_class(house:
 
 async def test_a_migration_that_only_failed_has_no_durations(house: House) -> None:
     await record(house, [failed("db1", FailureClass.SQL)])
-    (one,) = await house.ledger.performance.migrations(Asked(), 10)
+    (one,) = await house.ledger.performance.migrations(ReportSubject(), 10)
     assert (one.success_rate, one.summary.spread) == (0.0, None)
-    report = await house.ledger.performance.durations(Asked(), 10, 10)
+    report = await house.ledger.performance.durations(ReportSubject(), 10, 10)
     assert (report.sizes, report.slowest) == ((), ())
 
 
@@ -86,16 +86,16 @@ async def test_a_report_is_of_the_versions_the_databases_and_the_time_that_were_
 ) -> None:
     await record(house, [applied("acme", 1), applied("bolt", 5), applied("acme", 9, "2")])
     reports, now = house.ledger.performance, SYSTEM_CLOCK.now()
-    (one,) = await reports.migrations(Asked(("1",), select="id=bolt"), 10)
+    (one,) = await reports.migrations(ReportSubject(("1",), select="id=bolt"), 10)
     assert (one.summary.executions, one.summary.spread) == (1, Spread(5, 5, 5))
-    assert [one.summary.version for one in await reports.migrations(Asked(), 1)] == ["2"]
-    assert await reports.migrations(Asked(since=now + timedelta(hours=1)), 10) == []
-    assert await reports.migrations(Asked(until=now - timedelta(hours=1)), 10) == []
-    assert len(await reports.migrations(Asked(since=now - timedelta(hours=1)), 10)) == 2
+    assert [one.summary.version for one in await reports.migrations(ReportSubject(), 1)] == ["2"]
+    assert await reports.migrations(ReportSubject(since=now + timedelta(hours=1)), 10) == []
+    assert await reports.migrations(ReportSubject(until=now - timedelta(hours=1)), 10) == []
+    assert len(await reports.migrations(ReportSubject(since=now - timedelta(hours=1)), 10)) == 2
     with pytest.raises(WrongArgument, match="no migration '7' ran"):
-        await reports.migrations(Asked(("7",)), 10)
+        await reports.migrations(ReportSubject(("7",)), 10)
     with pytest.raises(InvalidSelection):
-        await reports.migrations(Asked(select="id=="), 10)
+        await reports.migrations(ReportSubject(select="id=="), 10)
 
 
 def sizes(command: ApplyCommand, mb: float | None) -> PreflightChecked:
@@ -136,7 +136,7 @@ async def test_durations_are_told_by_the_size_of_the_largest_table_and_where_the
         ):
             await took(actor, database, mb, duration_ms)
         await house.at_least(10, MigrationApplied)
-        report = await house.ledger.performance.durations(Asked(("1",)), 10, 2)
+        report = await house.ledger.performance.durations(ReportSubject(("1",)), 10, 2)
     classes = {one.magnitude: (one.executions, one.spread) for one in report.sizes}
     assert classes == {
         0: (1, Spread(3, 3, 3)),
@@ -216,7 +216,7 @@ async def test_a_viewer_reads_reports_though_nobody_leads(house: House, log_in: 
     await record(house, [applied("acme", 1)])
     await house.stores.reads.caught_up()
     async with log_in("ledger_viewer") as theirs:
-        (one,) = await theirs.ledger.performance.migrations(Asked(), 10)
+        (one,) = await theirs.ledger.performance.migrations(ReportSubject(), 10)
     assert one.summary.executions == 1
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ledger.contracts.envelope import Metadata, Recorded, decode
 from ledger.contracts.events import EVENTS, RolloutCompleted
 from ledger.contracts.reports import AttemptFinished, Event, Unreadable
-from ledger.domain.notices import Severity, harmless, notice_of
+from ledger.domain.notices import NoticeSeverity, harmless, notice_of
 from migrations.model.attempt import Failure, FailureClass, Mode, Verdict
 from tests.support.programs import misunderstood
 
@@ -56,27 +56,39 @@ def attempt(verdict: Verdict, kind: FailureClass | None = None) -> AttemptFinish
 @pytest.mark.parametrize(
     ("event", "severity", "routine"),
     [
-        (attempt(Verdict.FAILED, FailureClass.UNREACHABLE), Severity.WARNING, False),
-        (attempt(Verdict.REFUSED, FailureClass.IDENTITY), Severity.WARNING, False),
+        (attempt(Verdict.FAILED, FailureClass.UNREACHABLE), NoticeSeverity.WARNING, False),
+        (attempt(Verdict.REFUSED, FailureClass.IDENTITY), NoticeSeverity.WARNING, False),
         # These are ordered again by themselves.
-        (attempt(Verdict.REFUSED, FailureClass.PREFLIGHT), Severity.INFO, True),
-        (attempt(Verdict.REFUSED, FailureClass.CLOCK), Severity.INFO, True),
-        (attempt(Verdict.EXPIRED, FailureClass.EXPIRED), Severity.INFO, True),
-        (attempt(Verdict.CANCELLED, FailureClass.CANCELLED), Severity.INFO, True),
-        (attempt(Verdict.DONE), Severity.INFO, True),
-        (RolloutCompleted(rollout="r1", applied=3, skipped=0, failed=0), Severity.INFO, False),
-        (RolloutCompleted(rollout="r1", applied=3, skipped=0, failed=1), Severity.WARNING, False),
-        (Unreadable(type="RolloutHalted", schema_version=9, why="new"), Severity.WARNING, False),
-        (an_example("RolloutHalted"), Severity.CRITICAL, False),
-        (an_example("AttemptTimedOut"), Severity.CRITICAL, False),
-        (an_example("MigrationRegressed"), Severity.CRITICAL, False),
-        (an_example("MigrationFailed"), Severity.WARNING, True),
-        (an_example("MigrationApplied"), Severity.INFO, True),
-        (an_example("MigrationOrdered"), Severity.INFO, True),
+        (attempt(Verdict.REFUSED, FailureClass.PREFLIGHT), NoticeSeverity.INFO, True),
+        (attempt(Verdict.REFUSED, FailureClass.CLOCK), NoticeSeverity.INFO, True),
+        (attempt(Verdict.EXPIRED, FailureClass.EXPIRED), NoticeSeverity.INFO, True),
+        (attempt(Verdict.CANCELLED, FailureClass.CANCELLED), NoticeSeverity.INFO, True),
+        (attempt(Verdict.DONE), NoticeSeverity.INFO, True),
+        (
+            RolloutCompleted(rollout="r1", applied=3, skipped=0, failed=0),
+            NoticeSeverity.INFO,
+            False,
+        ),
+        (
+            RolloutCompleted(rollout="r1", applied=3, skipped=0, failed=1),
+            NoticeSeverity.WARNING,
+            False,
+        ),
+        (
+            Unreadable(type="RolloutHalted", schema_version=9, why="new"),
+            NoticeSeverity.WARNING,
+            False,
+        ),
+        (an_example("RolloutHalted"), NoticeSeverity.CRITICAL, False),
+        (an_example("AttemptTimedOut"), NoticeSeverity.CRITICAL, False),
+        (an_example("MigrationRegressed"), NoticeSeverity.CRITICAL, False),
+        (an_example("MigrationFailed"), NoticeSeverity.WARNING, True),
+        (an_example("MigrationApplied"), NoticeSeverity.INFO, True),
+        (an_example("MigrationOrdered"), NoticeSeverity.INFO, True),
     ],
 )
 def test_an_event_is_as_severe_as_it_needs_a_person(
-    event: Event, severity: Severity, routine: bool
+    event: Event, severity: NoticeSeverity, routine: bool
 ) -> None:
     notice = notice_of(told(event))
     assert (notice.severity, notice.routine) == (severity, routine)

@@ -10,14 +10,14 @@ import pytest
 
 from ledger.contracts.templates import check_template
 from ledger.domain.messages import message_of
-from ledger.domain.notices import Notice, Severity
+from ledger.domain.notices import Notice, NoticeSeverity
 from ledger.domain.routes import Draft, Route, collected, draft_of, wanted
 from migrations.model.windows import window_of
 
 MONDAY_NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HALTED = Notice(
     "RolloutHalted",
-    Severity.CRITICAL,
+    NoticeSeverity.CRITICAL,
     routine=False,
     position=7,
     at=MONDAY_NOON,
@@ -28,12 +28,12 @@ HALTED = Notice(
 FAILED = replace(
     HALTED,
     event="AttemptFinished",
-    severity=Severity.WARNING,
+    severity=NoticeSeverity.WARNING,
     headline="a database failed",
     database="acme",
     error="sql SQLSTATE 23505",
 )
-APPLIED = replace(FAILED, event="MigrationApplied", severity=Severity.INFO, routine=True)
+APPLIED = replace(FAILED, event="MigrationApplied", severity=NoticeSeverity.INFO, routine=True)
 
 
 def targets(notice: Notice, *routes: Route, labelled: dict[int, bool] | None = None) -> list[str]:
@@ -48,9 +48,9 @@ def targets(notice: Notice, *routes: Route, labelled: dict[int, bool] | None = N
         (Route(("a",), events=("Rollout*",)), [HALTED]),
         (Route(("a",), events=("MigrationApplied",)), [APPLIED]),
         (Route(("a",), events=("Migration*", "RolloutHalted")), [HALTED, APPLIED]),
-        (Route(("a",), severity=Severity.WARNING), [HALTED, FAILED]),
-        (Route(("a",), severity=Severity.CRITICAL), [HALTED]),
-        (Route(("a",), events=("AttemptFinished",), severity=Severity.CRITICAL), []),
+        (Route(("a",), severity=NoticeSeverity.WARNING), [HALTED, FAILED]),
+        (Route(("a",), severity=NoticeSeverity.CRITICAL), [HALTED]),
+        (Route(("a",), events=("AttemptFinished",), severity=NoticeSeverity.CRITICAL), []),
     ],
 )
 def test_a_route_wants_what_it_names_and_what_is_severe_enough(
@@ -108,7 +108,7 @@ def test_a_digest_counts_and_names_some_and_is_as_severe_as_its_worst() -> None:
         draft(replace(FAILED, database=f"db{number}", error=f"e{number % 2}"), number)
         for number in range(9)
     ]
-    worse = draft(replace(FAILED, database="db3", severity=Severity.CRITICAL), 99)
+    worse = draft(replace(FAILED, database="db3", severity=NoticeSeverity.CRITICAL), 99)
     (digest,) = collected([*drafts[1:], worse], drafts[:1])
     assert digest.key == drafts[0].key
     assert digest.document["count"] == 10
