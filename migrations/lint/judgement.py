@@ -25,7 +25,7 @@ from migrations.lint.rule import Case, Earlier, Evidence, Rule, RuleLimits
 from migrations.lint.rules import BY_SQUAWK, REGISTRY, UNREADABLE
 from migrations.lint.squawk import SquawkAnswer, SquawkFinding
 from migrations.model.migration import Migration, Section, StatementKind
-from migrations.preflight.touched import touched_in
+from migrations.preflight.touched_tables import touched_in
 from migrations.printable import escaped
 from migrations.sql.grammar import RawStatement, parse
 from migrations.sql.summary import tables_of

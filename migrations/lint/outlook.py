@@ -17,7 +17,7 @@ from migrations.lint.judgement import LintQuestion, judge
 from migrations.lint.rules import REGISTRY
 from migrations.lint.squawk import SquawkAnswer
 from migrations.model.migration import Direction, Migration, Section
-from migrations.preflight.touched import touched_by_each
+from migrations.preflight.touched_tables import touched_by_each
 from migrations.sql.data_loss import lost_by
 from migrations.sql.grammar import parse
 from migrations.sql.summary import kind_label

@@ -139,7 +139,7 @@ async def sizes_of(
 ) -> dict[str, LargestTable]:
     """How large tables of the fleet are that judged migrations touch, where a ledger can say so."""
     from ledger.domain.refusals import RequestRefusal
-    from migrations.preflight.touched import touched_by
+    from migrations.preflight.touched_tables import touched_by
 
     if scope.silent or flags_of(ctx).load().settings.database_url is None:
         return {}
