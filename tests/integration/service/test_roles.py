@@ -15,6 +15,7 @@ from ledger.runtime import working
 from ledger.service.request_context import RequestContext
 from ledger.settings import Settings
 from ledger.store.connections import Pool
+from ledger.store.leadership import current_leader
 from ledger.store.views import queries
 from tests.integration.service.conftest import LogIn
 from tests.support.house import House, found
@@ -57,16 +58,16 @@ async def test_an_operator_whom_nobody_projects_for_is_told_what_to_do(
 async def test_an_operator_waits_for_a_leader_that_is_about_to_project(
     house: House, log_in: LogIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked, look = [], queries.current_leader
+    looked = []
 
-    async def current_leader(pool: Pool) -> LeadingProcess | None:
+    async def look(pool: Pool) -> LeadingProcess | None:
         looked.append(True)
-        return await look(pool)
+        return await current_leader(pool)
 
     async def again() -> bool | None:
         return len(looked) > 1 or None
 
-    monkeypatch.setattr(queries, "current_leader", current_leader)
+    monkeypatch.setattr(queries, "current_leader", look)
     monkeypatch.setattr(queries, "ALONE_S", queries.PATIENCE_S)
     async with log_in("ledger_operator") as operator:
         listing = asyncio.create_task(operator.ledger.rollouts.list())

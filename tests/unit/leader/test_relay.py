@@ -11,7 +11,6 @@ from uuid import UUID
 
 from ledger.bus.local import LocalBroker, LocalBus
 from ledger.bus.port import Reader
-from ledger.contracts.events import Event
 from ledger.contracts.registry import MigrationRef
 from ledger.contracts.topics import commands_topic
 from ledger.leader.relay import Relay
@@ -28,7 +27,7 @@ from tests.support.spec import (
     step_applied,
     wave_opened,
 )
-from tests.support.story import EXPIRY_S, MIGRATIONS, START
+from tests.support.story import EXPIRY_S, MIGRATIONS, START, Saying
 
 RESEND_S = 0.05
 TOPIC = commands_topic("main")
@@ -66,7 +65,7 @@ async def sent(reader: Reader, clock: ManualClock) -> int:
     return len(await reader.poll(0.0, 100))
 
 
-def assert_answered(story: Story, *answers: Event) -> None:
+def assert_answered(story: Story, *answers: Saying) -> None:
     """The order of the story is sent again and again, and no more when these answers are there."""
     clock = ManualClock(START)
 
@@ -74,7 +73,7 @@ def assert_answered(story: Story, *answers: Event) -> None:
         async with relaying(story, clock) as (relay, reader):
             assert await sent(reader, clock) > 1
             before = len(story.log)
-            story.say(list(answers))
+            story.say(answers)
             relay.saw(story.log[before:])
             await sent(reader, clock)
             assert await sent(reader, clock) == 0
