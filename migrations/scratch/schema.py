@@ -72,9 +72,13 @@ class SqlSchema:
 
 @dataclass(frozen=True, slots=True)
 class FolderSchema:
-    """What these migrations make: they are applied, as on any database, with a journal."""
+    """What these migrations make: they are applied, as on any database, with a journal.
+
+    Unless they are `applied` only the target and the extensions that they name are made.
+    """
 
     migrations: tuple[Migration, ...]
+    applied: bool = True
     target: str = ""
     programs: frozenset[Language] = frozenset()
     psql_shell: bool = False
@@ -259,9 +263,11 @@ async def _applied(builder: Builder, schema: FolderSchema) -> list[Lack]:
         if statement.summary.startswith("CREATE EXTENSION")
         for raw in parse(statement.text)
         # Any other fails where the extension is there already.
-        if raw.node.if_not_exists
+        if raw.node.if_not_exists or not schema.applied
     ]
     lacks = await make_extensions(builder, wanted)
+    if not schema.applied:
+        return lacks
     outcome = await standalone.up(
         builder.settings,
         schema.migrations,
