@@ -37,7 +37,7 @@ class LockMode(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class TableLock:
-    """A table, `schema.table` as it is and not escaped, and the strongest lock taken on it."""
+    """A table, as SQL names it, `schema.table` and not escaped, and the strongest lock on it."""
 
     table: str
     mode: LockMode

@@ -240,13 +240,13 @@ class _Tracer:
             oid = row["oid"]
             was = self._known.get(oid)
             # What is gone by now is not in the catalog any more; it is still locked.
-            if row["relname"] is not None:
+            if row["name"] is not None:
                 self._known[oid] = _relation(row)
             if was is None or oid not in self._old or not was.is_table:
                 continue
             mode = max(_MODES[mode] for mode in row["modes"])
             locks[was.name] = max(mode, locks.get(was.name, mode))
-            if row["relname"] is not None and row["node"] != was.node:
+            if row["name"] is not None and row["node"] != was.node:
                 rewrites[was.name] = None
         if one.statement.startswith("TRUNCATE"):
             # Another file it is, and an empty one.
@@ -275,7 +275,7 @@ def _blank(migration: Migration, section: Section) -> Iterator[TracedStatement]:
 
 
 def _relation(row: Any) -> _Relation:
-    return _Relation(f"{row['nspname']}.{row['relname']}", row["relkind"], row["node"])
+    return _Relation(row["name"], row["relkind"], row["node"])
 
 
 def _lasts(raw: RawStatement) -> bool:

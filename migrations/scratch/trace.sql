@@ -3,7 +3,7 @@
 
 -- name: relations
 -- Every relation that is not PostgreSQL's own, with the number of the file that it is kept in.
-SELECT c.oid, n.nspname, c.relname, c.relkind::pg_catalog.text AS relkind,
+SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name, c.relkind::pg_catalog.text AS relkind,
     pg_catalog.pg_relation_filenode(c.oid) AS node
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
 WHERE c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
@@ -11,7 +11,8 @@ WHERE c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
 
 -- name: locked
 -- What our session holds locked, whether it is still there or not.
-SELECT l.relation AS oid, n.nspname, c.relname, c.relkind::pg_catalog.text AS relkind,
+SELECT l.relation AS oid, CASE WHEN c.oid IS NOT NULL THEN pg_catalog.format('%I.%I', n.nspname, c.relname) END AS name,
+    c.relkind::pg_catalog.text AS relkind,
     pg_catalog.pg_relation_filenode(l.relation) AS node, l.modes
 FROM (SELECT relation, pg_catalog.array_agg(mode) AS modes FROM pg_catalog.pg_locks
     WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND locktype OPERATOR(pg_catalog.=) 'relation'

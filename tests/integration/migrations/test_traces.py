@@ -305,9 +305,7 @@ async def test_hostile_names_are_looked_at_and_lacks_of_the_schema_are_told(
     schema = f"{SHOP} CREATE TABLE {name} (id int); CREATE EXTENSION no_such;"
     found = await traced(server, migration(f"ALTER TABLE {name} ADD x int;"), schema=schema)
     (one,) = found.statements
-    assert one.locks == (
-        TableLock('public.a"b\n\x1b[31m; DROP TABLE users', LockMode.ACCESS_EXCLUSIVE),
-    )
+    assert one.locks == (TableLock(f"public.{name}", LockMode.ACCESS_EXCLUSIVE),)
     ((what, why),) = found.lacks
     assert (what, "no_such" in why) == ("extension no_such", True)
 
