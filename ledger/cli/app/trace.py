@@ -13,7 +13,7 @@ import typer
 from ledger.cli.app.help_page import OUTPUT
 from ledger.cli.app.local_work import at_work
 from ledger.cli.app.output import say
-from ledger.cli.app.scratch import ScratchOptions, say_left_over
+from ledger.cli.app.scratch import FOLDER, ScratchOptions, say_left_over
 from ledger.domain.wording import number_of
 from migrations.printable import escaped
 
@@ -147,6 +147,15 @@ async def run_trace(
     async with opened_scratch(place, made, say=say) as database:
         say_left_over(database)
         return await trace(database, pending, applied=before, target=target, together=together)
+
+
+def say_where_from(trace: Trace, options: ScratchOptions) -> None:
+    """Tell how more could be traced, where the folder alone did not make what it builds on."""
+    if options.schema_from == FOLDER and any(one.fails for one in trace.statements):
+        say(
+            "What fails may build on what no file of the folder makes; set the scratch database up "
+            "like a real one with --schema-from database:ID"
+        )
 
 
 async def fleet_schema(

@@ -41,19 +41,24 @@ async def traced_folder(
     # Phases that were held back stand there, too; a baseline is for databases without a history.
     applied = [one for one in migrations[:first] if one.replaces is None]
     pending = migrations[first : max(judged, default=-1) + 1]
-    if flags_of(ctx).load().settings.database_url is None:
-        if options.fleet_database is not None:
-            raise WrongArgument(
-                "no ledger is named that knows this database; write its address, "
-                "--schema-from database:env:NAME, or set LEDGER_DATABASE_URL"
-            )
-        schema = await options.schema()
-        trace = await run_trace(
-            options.place(ctx), schema, pending, applied=applied, together=scope.together
+    away = ""
+    if flags_of(ctx).load().settings.database_url is not None:
+        try:
+            async with opened(ctx) as session:
+                found = await _of_fleet(ctx, session, options, applied, pending, scope)
+                return TraceEvidence(found)
+        except (LedgerError, RequestRefusal) as why:
+            away = str(why)
+    if options.fleet_database is not None:
+        raise WrongArgument(
+            f"no ledger says what the catalog of this database is{': ' if away else ''}{away}; "
+            "write its address, --schema-from database:env:NAME"
         )
-        return TraceEvidence(Traced(trace))
-    async with opened(ctx) as session:
-        return TraceEvidence(await _of_fleet(ctx, session, options, applied, pending, scope))
+    schema = await options.schema()
+    trace = await run_trace(
+        options.place(ctx), schema, pending, applied=applied, together=scope.together
+    )
+    return TraceEvidence(Traced(trace, unsized=away))
 
 
 async def _of_fleet(
@@ -73,10 +78,7 @@ async def _of_fleet(
         options.place(ctx), schema, pending, applied=applied, target=target,
         together=scope.together,
     )  # fmt: skip
-    try:
-        return await with_sizes(session, trace, "", asked, target)
-    except (LedgerError, RequestRefusal) as why:
-        return Traced(trace, unsized=str(why))
+    return await with_sizes(session, trace, "", asked, target)
 
 
 def untraced(traced: Traced, folder: Path) -> Iterator[str]:

@@ -8,7 +8,7 @@ import typer
 
 from ledger.cli.app.options import ReasonOptions
 from ledger.cli.app.scratch import ScratchOptions
-from ledger.cli.app.trace import Traced, fleet_schema, run_trace, with_sizes
+from ledger.cli.app.trace import Traced, fleet_schema, run_trace, say_where_from, with_sizes
 
 if TYPE_CHECKING:
     from ledger.cli.app.command import Session
@@ -27,4 +27,5 @@ async def traced_plan(
     target = record.connection.target.schema
     schema = await fleet_schema(session, options, found.database, target, asked)
     trace = await run_trace(place, schema, found.pending, applied=found.applied, target=target)
+    say_where_from(trace, options)
     return await with_sizes(session, trace, plan.request.select, asked, target)
