@@ -16,10 +16,10 @@ from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.help_page import OUTPUT
 from ledger.cli.app.output import Output, OutputFormat, say, write_document
 from ledger.cli.app.scratch import ScratchOptions
-from ledger.cli.app.trace import TraceOption, say_where_from
+from ledger.cli.app.trace import TraceOption
 from ledger.cli.app.variables import declared, reading_of
 from ledger.cli.lint.scope import JudgedOptions, Scope, place_of, scope_of, shown_path
-from ledger.cli.lint.tracing import traced_folder, untraced
+from ledger.cli.lint.tracing import told_trace
 from migrations.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
@@ -126,13 +126,7 @@ async def lint(
         answer = SquawkAnswer(False, problem="squawk was not asked")
     else:
         scope = await scope_of(ctx, place, migrations, which)
-        evidence = None
-        if trace:
-            evidence = await traced_folder(ctx, scratch, migrations, scope)
-            say(f"Traced: on PostgreSQL {evidence.traced.trace.server}, in a scratch database")
-            for remark in untraced(evidence.traced, place.folder):
-                say(remark)
-            say_where_from(evidence.traced.trace, scratch)
+        evidence = await told_trace(ctx, scratch, place, migrations, scope) if trace else None
         found, answer = await _judged(
             migrations, scope, options, squawk=settings.lint.squawk, evidence=evidence
         )

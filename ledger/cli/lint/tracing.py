@@ -10,9 +10,10 @@ import typer
 
 from ledger.cli.app.command import flags_of, opened
 from ledger.cli.app.options import ReasonOptions
+from ledger.cli.app.output import say
 from ledger.cli.app.scratch import ScratchOptions
-from ledger.cli.app.trace import Traced, fleet_schema, run_trace, with_sizes
-from ledger.cli.lint.scope import Scope, shown_path
+from ledger.cli.app.trace import Traced, fleet_schema, run_trace, say_where_from, with_sizes
+from ledger.cli.lint.scope import NamedFiles, Scope, shown_path
 from ledger.domain.refusals import RequestRefusal
 from ledger.errors import LedgerError, WrongArgument
 from migrations.printable import escaped
@@ -27,7 +28,23 @@ UNTRACED_TOLD = 5
 """Statements that people are told of; `ledger plan --trace` shows all."""
 
 
-async def traced_folder(
+async def told_trace(
+    ctx: typer.Context,
+    options: ScratchOptions,
+    place: NamedFiles,
+    migrations: Sequence[Migration],
+    scope: Scope,
+) -> TraceEvidence:
+    """What the judged migrations do, and on stderr what of it could not be seen."""
+    evidence = await _traced_folder(ctx, options, migrations, scope)
+    say(f"Traced: on PostgreSQL {evidence.traced.trace.server}, in a scratch database")
+    for remark in _untraced(evidence.traced, place.folder):
+        say(remark)
+    say_where_from(evidence.traced.trace, options)
+    return evidence
+
+
+async def _traced_folder(
     ctx: typer.Context, options: ScratchOptions, migrations: Sequence[Migration], scope: Scope
 ) -> TraceEvidence:
     """What the judged migrations do; with a ledger, also how large the tables are that they meet.
@@ -81,7 +98,7 @@ async def _of_fleet(
     return await with_sizes(session, trace, "", asked, target)
 
 
-def untraced(traced: Traced, folder: Path) -> Iterator[str]:
+def _untraced(traced: Traced, folder: Path) -> Iterator[str]:
     """What the trace could not see, and what it lacked, in a few lines."""
     # Of what runs outside of transactions enough is known, unless it fails.
     told = [one for one in traced.trace.statements if one.untraced and _matters(one)]
