@@ -91,7 +91,7 @@ class RolloutService:
         """What a plan would mean: locks, sizes, risk, how long, who is left out."""
         from ledger.service.outlook import PlanReader
 
-        reader = PlanReader(self._log, self._reads, self._fleet, self._bundles.migrations_of)
+        reader = PlanReader(self._log, self._reads, self._fleet, self._bundles.bundle_migrations)
         return await reader.outlook(plan, checks, options, today, evidence)
 
     async def lacking(

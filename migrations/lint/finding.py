@@ -25,6 +25,11 @@ class Severity(StrEnum):
         known = list(Severity)
         return known[min(max(self.rank + steps, 0), len(known) - 1)]
 
+    @property
+    def eased(self) -> Severity:
+        """The next one down; the lowest stays."""
+        return self.moved(1)
+
 
 OFF = "off"
 """What stands in the place of a severity for a rule that is not asked."""
@@ -97,6 +102,8 @@ class LintFinding:
     statement: str = ""
     tables: tuple[str, ...] = ()
     """Those that the statement touches, quoted."""
+    seen: str = ""
+    """What a trace has seen of the statement, where one has."""
 
     @property
     def order(self) -> tuple[int, str, int, str, str]:

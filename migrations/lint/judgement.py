@@ -12,6 +12,7 @@ from migrations.errors import LoadError
 from migrations.gc_tuning import without_collector
 from migrations.lint.finding import (
     OFF,
+    Effect,
     Hit,
     LargestTable,
     LintFinding,
@@ -22,7 +23,15 @@ from migrations.lint.finding import (
 from migrations.lint.folder_catalog import FolderCatalog
 from migrations.lint.ignores import Ignore, Span, ignores_in, sift
 from migrations.lint.rule import Case, Earlier, Evidence, Rule, RuleLimits
-from migrations.lint.rules import BY_SQUAWK, REGISTRY, UNREADABLE
+from migrations.lint.rules import (
+    BY_SQUAWK,
+    LARGE_TABLE,
+    OF_TRACES,
+    REGISTRY,
+    SEEN_REWRITE,
+    SEEN_SCAN,
+    UNREADABLE,
+)
 from migrations.lint.squawk import SquawkAnswer, SquawkFinding
 from migrations.model.migration import Migration, Section, StatementKind
 from migrations.preflight.touched_tables import touched_in
@@ -31,6 +40,8 @@ from migrations.sql.grammar import RawStatement, parse
 from migrations.sql.summary import tables_of
 
 EVERY = "*"
+_EVIDENT = frozenset({"refresh_mat_view_stmt", "truncate_stmt"})
+"""Statements of which a rule without an effect tells all that there is to see."""
 _REMEMBERED = frozenset(
     {
         "alter_table_stmt",
@@ -124,7 +135,9 @@ def judge(question: LintQuestion, squawk: SquawkAnswer) -> Judgement:
         unasked={*missing, *silent},
     )
     left = [
-        _weighed(replace(one, severity=severity), question)
+        _weighed(
+            one if one.severity is severity.eased else replace(one, severity=severity), question
+        )
         for one in dict.fromkeys(sifted.left)
         if (severity := asked.severity(REGISTRY[one.rule])) is not None
     ]
@@ -154,8 +167,13 @@ def _weighed(finding: LintFinding, question: LintQuestion) -> LintFinding:
     """A finding as bad as its tables are large in the fleet; what a project has set stays so.
 
     Only what takes the longer the larger a table is: less bad if all are small in every database.
+    A trace knows better which tables those are, and has weighed them.
     """
-    if REGISTRY[finding.rule].effect is None or finding.rule in question.options.severities:
+    if (
+        question.evidence is not None
+        or REGISTRY[finding.rule].effect is None
+        or finding.rule in question.options.severities
+    ):
         return finding
     known = {name: question.sizes[name] for name in finding.tables if name in question.sizes}
     if not known:
@@ -193,6 +211,8 @@ class _Walk:
         self.unseen: list[str] = []
         self._said: set[tuple[str, str]] = set()
         self._spans: dict[tuple[str, int], Span] = {}
+        self._found: set[tuple[str, int]] = set()
+        """Statements of which a rule tells what a trace could see."""
 
     def take(self, migration: Migration) -> None:
         """Judge a migration if it is to be, and note what it makes."""
@@ -213,6 +233,7 @@ class _Walk:
                 case = self._case(migration, number, raw, before, in_transaction)
                 self._ask(case)
                 self._hear(case)
+                self._see(case)
             self._catalog.take(raw, statement.line)
             if in_transaction and raw.field in _REMEMBERED:
                 before.append(Earlier(raw, statement))
@@ -261,10 +282,33 @@ class _Walk:
         for hit in rule.look(case):
             self._add(rule, case, hit)
 
+    def _see(self, case: Case) -> None:
+        """Tell what a trace has seen, and no rule has found."""
+        evidence, place = self._question.evidence, (case.migration.version, case.number)
+        if evidence is None:
+            return
+        large = evidence.large(*place)
+        if large:
+            self._add(LARGE_TABLE, case, Hit(large))
+        seen = evidence.effects(*place) or frozenset()
+        if Effect.BLOCKS_WRITES not in seen or case.raw.field in _EVIDENT or place in self._found:
+            return
+        for rule in (SEEN_REWRITE, SEEN_SCAN):
+            if rule.effect in seen:
+                self._add(rule, case, Hit(f"{case.statement.summary} {evidence.seen(*place)}"))
+                return
+
     def _add(self, rule: Rule, case: Case, hit: Hit) -> None:
         severity = self._question.options.severity(rule)
         if severity is None:
             return
+        evidence, place = self._question.evidence, (case.migration.version, case.number)
+        seen = ""
+        if evidence is not None and rule.effect is not None:
+            self._found.add(place)
+            seen = "" if rule in OF_TRACES else evidence.seen(*place)
+            if evidence.is_small(*place):
+                severity = severity.eased
         text = case.statement.text.encode()[: max(hit.offset, 0)]
         finding = LintFinding(
             file_of(case.migration, case.section),
@@ -278,6 +322,7 @@ class _Walk:
             case.migration.label,
             case.statement.summary,
             tuple(one.name for one in touched_in(case.statement.text).tables),
+            seen,
         )
         self._said.add((rule.id, case.migration.version))
         self.findings.append((finding, self._spans[case.migration.version, case.number]))

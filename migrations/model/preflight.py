@@ -13,7 +13,7 @@ Pure values: an order carries a policy, a report the results.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -243,6 +243,7 @@ class PreflightResult:
     """What one check found: `limit` is the bound that decided, or would have next.
 
     `said` has the evidence, and what to do, where it does not pass; names, and no query text.
+    `tables` are the largest touched tables, each with its value, of the checks that are about them.
     """
 
     check: PreflightCheck
@@ -259,6 +260,8 @@ class PreflightResult:
         if len(said) > SAID_MAX_CHARS:
             said = said[: SAID_MAX_CHARS - 2] + " …"
         object.__setattr__(self, "said", said)
+        named = tuple(replace(one, name=escaped(one.name)) for one in self.tables)
+        object.__setattr__(self, "tables", named)
 
 
 def judged(

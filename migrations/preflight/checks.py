@@ -233,11 +233,11 @@ def _table_rows(situation: Situation) -> Measured:
 
 
 def _largest(rows: Sequence[Sequence[Any]], unit: int) -> Measured:
-    known = [(float(amount), name) for name, amount in rows if amount is not None]
+    known = [(name, float(amount) / unit) for name, amount in rows if amount is not None]
     if not known:
         return Measured(0)
-    amount, name = max(known)
-    return Measured(amount / unit, f"{name}; plan for a long run, or raise the limit")
+    name, most = max(known, key=lambda one: one[1])
+    return Measured(most, f"{name}; plan for a long run, or raise the limit")
 
 
 def _connections(situation: Situation) -> Measured:

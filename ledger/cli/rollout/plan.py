@@ -14,6 +14,7 @@ from migrations.printable import escaped
 
 if TYPE_CHECKING:
     from ledger.cli.app.options import PaceOptions, ReasonOptions, RolloutOptions
+    from ledger.cli.app.trace import Traced
     from ledger.contracts.events import PlanOptions, RolloutPlanned
     from ledger.contracts.registry import MigrationRef, Variable
     from ledger.service.outlook import PlanOutlook
@@ -190,6 +191,7 @@ def show_plan(
     *,
     every: bool = False,
     outlook: PlanOutlook | None = None,
+    traced: Traced | None = None,
 ) -> None:
     """Write a plan: its migrations, its notes and its waves; all of it is data.
 
@@ -213,6 +215,8 @@ def show_plan(
             return
         if not preview.waves:
             output.tell("Nothing to do.")
+        if traced is not None:
+            output.lines([*traced.lines(), ""])
     steps = [_step(step) for step in preview.steps]
     meant: dict[str, Any] = {}
     if outlook is not None:
@@ -241,6 +245,7 @@ def show_plan(
         variables=dict(preview.variables),
         already_everywhere=preview.already_everywhere,
         **meant,
+        trace=traced.document() if traced is not None else None,
     )
 
 

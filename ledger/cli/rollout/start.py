@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -22,15 +22,20 @@ from ledger.cli.app.options import (
     WaitOptions,
 )
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
+from ledger.cli.app.scratch import ScratchOptions
+from ledger.cli.app.trace import TraceOption
 from ledger.cli.app.variables import declared
 from ledger.cli.lint.commands import options_of
 from ledger.cli.rollout.plan import facts, plan_request, show_plan
+from ledger.cli.rollout.trace import traced_plan
 from ledger.cli.rollout.watch import stay
+from ledger.errors import WrongArgument
 from migrations.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ledger.cli.app.trace import Traced
     from ledger.service.outlook import PlanOutlook
     from ledger.service.plan_texts import StepText
     from ledger.service.plans import Plan
@@ -96,6 +101,7 @@ def register(app: typer.Typer) -> None:
             "ledger plan --down 1",
             "ledger plan --sql",
             "ledger plan -o markdown",
+            "ledger plan --trace --schema-from database:acme",
         ),
     )(plan)
     command(
@@ -118,6 +124,7 @@ async def plan(
     ctx: typer.Context,
     travel: RolloutOptions,
     why: ReasonOptions,
+    scratch: ScratchOptions,
     folder: FolderOption = MIGRATIONS,
     bundle: BundleOption = None,
     to: ToOption = None,
@@ -133,6 +140,7 @@ async def plan(
     ] = 0,
     every: AllOption = False,
     sql: SqlOption = False,
+    trace: TraceOption = False,
     output: Annotated[
         PlanFormat,
         typer.Option(
@@ -147,20 +155,40 @@ async def plan(
     """Show what `up` (or `down`) would do: which databases, in which waves, which migrations.
 
     Each migration with what it does and locks, its risk and why, and how long it took elsewhere, as
-    far as its text and the log tell. Nothing is recorded and no database is touched.
+    far as its text and the log tell. Nothing is recorded and no database is touched. With --trace
+    each statement runs in a scratch database that is dropped afterwards, and agents say how large
+    the tables are that it reads through or writes anew; that look is recorded, as `ledger check`
+    is.
     """
+    if trace and down:
+        raise WrongArgument("--trace is for going up; leave --down out")
+    wanted = scratch if trace else None
     if output is PlanFormat.MARKDOWN:
         from ledger.cli.rollout.markdown import page, refusals_told
 
         name = _called(ctx, folder, travel.select, down)
         with refusals_told(name):
-            preview, outlook, texts = await _drawn(
-                ctx, travel, why, folder, bundle, to, down, sql=True
-            )
-            typer.echo(page(preview, outlook, texts or (), name), nl=False)
+            drawn = await _drawn(ctx, travel, why, folder, bundle, to, down, wanted, sql=True)
+            typer.echo(page(drawn.plan, drawn.outlook, drawn.texts or (), name), nl=False)
         return
-    preview, outlook, texts = await _drawn(ctx, travel, why, folder, bundle, to, down, sql=sql)
-    show_plan(preview, Output(OutputFormat(output)), texts, every=every, outlook=outlook)
+    drawn = await _drawn(ctx, travel, why, folder, bundle, to, down, wanted, sql=sql)
+    show_plan(
+        drawn.plan,
+        Output(OutputFormat(output)),
+        drawn.texts,
+        every=every,
+        outlook=drawn.outlook,
+        traced=drawn.traced,
+    )
+
+
+class _Drawn(NamedTuple):
+    """A plan, what it would mean, and, if they are wanted, its SQL and what a trace saw."""
+
+    plan: Plan
+    outlook: PlanOutlook
+    texts: Sequence[StepText] | None
+    traced: Traced | None
 
 
 async def _drawn(
@@ -171,10 +199,10 @@ async def _drawn(
     bundle: str | None,
     to: str | None,
     down: int,
+    scratch: ScratchOptions | None,
     *,
     sql: bool,
-) -> tuple[Plan, PlanOutlook, Sequence[StepText] | None]:
-    """The plan, what it would mean, and, if it is wanted, its SQL."""
+) -> _Drawn:
     async with opened(ctx) as session:
         request = plan_request(
             travel,
@@ -192,10 +220,16 @@ async def _drawn(
         ledger = session.ledger
         preview = await ledger.rollouts.plan(request)
         texts = await ledger.bundles.texts_of(preview) if sql else None
+        # It has agents say how large tables are, which the outlook then knows.
+        traced = await traced_plan(ctx, session, preview, scratch, why) if scratch else None
         outlook = await ledger.rollouts.outlook(
-            preview, ledger.checks, options_of(session.settings), SYSTEM_CLOCK.now()
+            preview,
+            ledger.checks,
+            options_of(session.settings),
+            SYSTEM_CLOCK.now(),
+            traced.evidence() if traced else None,
         )
-    return preview, outlook, texts
+    return _Drawn(preview, outlook, texts, traced)
 
 
 def _called(ctx: typer.Context, folder: Path, select: str, down: int) -> str:
