@@ -29,11 +29,12 @@ from ledger.cli.rollout.watch import stay
 from migrations.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from ledger.service.outlook import PlanOutlook
     from ledger.service.plan_texts import StepText
     from ledger.service.plans import Plan
+    from migrations.lint.finding import LargestTable
 
 ToOption = Annotated[
     str | None,
@@ -192,8 +193,14 @@ async def _drawn(
         ledger = session.ledger
         preview = await ledger.rollouts.plan(request)
         texts = await ledger.bundles.texts_of(preview) if sql else None
+
+        async def sizes_of(
+            names: Collection[str], databases: Sequence[str], limit_mb: float
+        ) -> dict[str, LargestTable]:
+            return await ledger.checks.table_sizes(names, databases, limit_mb)
+
         outlook = await ledger.rollouts.outlook(
-            preview, ledger.checks, options_of(session.settings), SYSTEM_CLOCK.now()
+            preview, sizes_of, options_of(session.settings), SYSTEM_CLOCK.now()
         )
     return preview, outlook, texts
 

@@ -156,9 +156,9 @@ async def test_a_blocker_is_cancelled_only_where_the_agent_allows_it(tenant: Wor
                 await working
             await busy.execute("ROLLBACK")
             outcome = await task
-    (told,) = heard(tenant).cancelled
-    assert told.startswith("pid ")
-    assert "what pid" in told
+    (said,) = heard(tenant).cancelled
+    assert said.startswith("pid ")
+    assert "what pid" in said
     assert outcome.verdict is Verdict.DONE
 
 
