@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from ledger.contracts.registry import MigrationRef
 from ledger.domain.drift import OnDrift
@@ -29,9 +28,8 @@ from migrations.lint.judgement import LintOptions, LintQuestion
 from migrations.lint.outlook import Consequence, MigrationOutlook, TracedMigration, outlooks
 from migrations.model.migration import Direction, Migration
 
-if TYPE_CHECKING:
-    from ledger.service.check_report import CheckService
-
+SizesOf = Callable[[Collection[str], Sequence[str], float], Awaitable[dict[str, LargestTable]]]
+"""As `ledger.service.table_sizes.table_sizes`, of names, databases and a limit in MB."""
 _WORST = (Effect.REWRITES, Effect.BLOCKS_WRITES, Effect.SCANS)
 _DOES = {
     Effect.REWRITES: "a table is written anew",
@@ -129,12 +127,15 @@ class PlanReader:
     async def outlook(
         self,
         plan: Plan,
-        checks: CheckService,
+        sizes_of: SizesOf,
         options: LintOptions,
         today: datetime,
         evidence: PlanEvidence | None = None,
     ) -> PlanOutlook:
-        """What the plan would mean. `options` are the project's for `ledger lint`."""
+        """What the plan would mean.
+
+        `sizes_of` is asked if a size matters; `options` are the project's for `ledger lint`.
+        """
         evidence = evidence or PlanEvidence()
         direction = Direction.UP if plan.direction == "up" else Direction.DOWN
         judged = frozenset(ref.version for ref in plan.steps)
@@ -144,7 +145,7 @@ class PlanReader:
         found = {one.version: one for one in told}
         names = {name for one in told for name in _named(one)}
         limit_mb = options.limits.large_table_mb
-        sizes = await checks.table_sizes(names, plan.databases, limit_mb)
+        sizes = await sizes_of(names, plan.databases, limit_mb) if names else {}
         took = await self._took(plan) if direction is Direction.UP else {}
         steps = tuple(
             _step(ref, found.get(ref.version), sizes, took.get(ref.version), options)

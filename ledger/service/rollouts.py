@@ -31,8 +31,7 @@ from migrations.model.attempt import Mode
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ledger.service.check_report import CheckService
-    from ledger.service.outlook import PlanEvidence, PlanOutlook
+    from ledger.service.outlook import PlanEvidence, PlanOutlook, SizesOf
     from ledger.service.rollout_reader import RolloutReader
     from ledger.service.status import DatabaseGroup, RolloutStatus, RolloutSummary
     from migrations.lint.judgement import LintOptions
@@ -83,7 +82,7 @@ class RolloutService:
     async def outlook(
         self,
         plan: Plan,
-        checks: CheckService,
+        sizes_of: SizesOf,
         options: LintOptions,
         today: datetime,
         evidence: PlanEvidence | None = None,
@@ -92,7 +91,7 @@ class RolloutService:
         from ledger.service.outlook import PlanReader
 
         reader = PlanReader(self._log, self._reads, self._fleet, self._bundles.bundle_migrations)
-        return await reader.outlook(plan, checks, options, today, evidence)
+        return await reader.outlook(plan, sizes_of, options, today, evidence)
 
     async def lacking(
         self, folder: Path, format: str | None = None, variables: Sequence[Variable] = ()

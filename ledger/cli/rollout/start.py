@@ -33,12 +33,13 @@ from ledger.errors import WrongArgument
 from migrations.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from ledger.cli.app.trace import Traced
     from ledger.service.outlook import PlanOutlook
     from ledger.service.plan_texts import StepText
     from ledger.service.plans import Plan
+    from migrations.lint.finding import LargestTable
 
 ToOption = Annotated[
     str | None,
@@ -222,9 +223,15 @@ async def _drawn(
         texts = await ledger.bundles.texts_of(preview) if sql else None
         # It has agents say how large tables are, which the outlook then knows.
         traced = await traced_plan(ctx, session, preview, scratch, why) if scratch else None
+
+        async def sizes_of(
+            names: Collection[str], databases: Sequence[str], limit_mb: float
+        ) -> dict[str, LargestTable]:
+            return await ledger.checks.table_sizes(names, databases, limit_mb)
+
         outlook = await ledger.rollouts.outlook(
             preview,
-            ledger.checks,
+            sizes_of,
             options_of(session.settings),
             SYSTEM_CLOCK.now(),
             traced.evidence() if traced else None,
