@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ledger.cli.app.main import app
-from ledger.cli.app.output import Output, OutputFormat
+from ledger.cli.app.output import Output, OutputFormat, say
 from ledger.contracts.registry import Connection
 from ledger.domain.description import check_connection
 from ledger.domain.refusals import InvalidDatabase, LiteralPassword
@@ -169,6 +169,17 @@ def test_an_argument_that_paints_ends_the_command(arguments: list[str], unsafe: 
     assert answer.exit_code == 2
     assert "holds control characters" in " ".join(answer.output.replace("│", " ").split())
     assert unsafe not in answer.output.replace("\n", "") or unsafe == "\n"
+
+
+def test_what_is_said_is_one_line_whoever_wrote_a_part_of_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    say(f"note: {PAINTED}", always=True)
+
+    shown = capsys.readouterr().err
+    assert is_safe(shown, lines=True)
+    assert not any(line.startswith("all 3 applied") for line in shown.splitlines())
+    assert "\\r\\nall 3 applied" in shown
 
 
 @pytest.mark.parametrize("form", list(OutputFormat))

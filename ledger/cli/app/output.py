@@ -162,9 +162,12 @@ def console(*, stderr: bool) -> Console:
 
 
 def say(text: str, *, always: bool = False) -> None:
-    """Tell the person at the terminal, on stderr; with --quiet only what is `always` said."""
+    """Tell the person at the terminal, on stderr; with --quiet only what is `always` said.
+
+    One sentence: an end of a line in it is somebody's who would forge the next one.
+    """
     if always or not QUIET.get():
-        _write(text, sys.stderr)
+        _write(escaped(text), sys.stderr)
 
 
 def _write(text: str, stream: TextIO) -> None:
@@ -218,7 +221,7 @@ def _cell(value: Any) -> str | int | float:
 def tell_error(text: str, code: int, form: OutputFormat) -> None:
     """Say what went wrong, on stderr: a sentence, or one JSON object for programs."""
     if form is OutputFormat.TABLE:
-        say(f"ledger: {text}", always=True)
+        _write(f"ledger: {text}", sys.stderr)
         return
     from pydantic_core import to_json
 

@@ -109,15 +109,11 @@ def _tell(output: OutputFormat, servers: DevServers) -> None:
     if fleet is not None:
         fields["fleet_file"] = str(fleet)
     Output(output).record("dev", fields, text)
-    say(
-        f"Everything is in {folder}. In another terminal, use the lines above,\n"
-        f"or `ledger --config {shlex.quote(str(file))} init`. Ctrl-C stops the servers."
-    )
+    say(f"Everything is in {folder}. In another terminal, use the lines above,")
+    say(f"or `ledger --config {shlex.quote(str(file))} init`. Ctrl-C stops the servers.")
     if fleet is not None:
-        say(
-            f"The tenants {listed(servers.tenants)} are in {fleet}:\n"
-            f"then `ledger fleet import {shlex.quote(str(fleet))}`."
-        )
+        say(f"The tenants {listed(servers.tenants)} are in {fleet}:")
+        say(f"then `ledger fleet import {shlex.quote(str(fleet))}`.")
 
 
 def _write_settings(folder: Path, variables: Mapping[str, str]) -> Path:
