@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 from migrations.sql.literals import Expression
 from migrations.target.journal import statement
-from migrations.target.ourselves import OwnSession, ourselves
+from migrations.target.ourselves import ourselves, own
 from migrations.target.session import Connection, timeless
 
 
@@ -61,9 +61,10 @@ async def become_owner(connection: Connection) -> bool:
     says as whom it runs.
     """
     found = await connection.fetchval(statement("own_role", become=Expression(statement("become"))))
-    if not isinstance(connection, OwnSession) or found == connection.own_role:
+    session = own(connection)
+    if session is None or found == session.own_role:
         return False
-    connection.own_role = found
+    session.own_role = found
     return found is not None
 
 
@@ -73,16 +74,16 @@ def owner_to_be(connection: Connection, answer: str | None) -> str | None:
     The session goes on as him if the login may do nothing there by itself.
     """
     how, _, owner = (answer or "").partition(" ")
-    if how == "becomes" and isinstance(connection, OwnSession):
-        connection.own_role = owner
+    if how == "becomes" and (session := own(connection)) is not None:
+        session.own_role = owner
     return owner or None
 
 
 async def become_registered(connection: Connection, role: str | None) -> None:
     """Look from here on as the role that migrations run as, if its rights are not the login's."""
     values = {"role": role, "become": Expression(statement("become"))}
-    if role is not None and isinstance(connection, OwnSession):
-        connection.own_role = await connection.fetchval(statement("registered_role", **values))
+    if role is not None and (session := own(connection)) is not None:
+        session.own_role = await connection.fetchval(statement("registered_role", **values))
 
 
 async def our_path_as_owner(connection: Connection) -> str:

@@ -8,7 +8,7 @@ is known to the session, and learned where the server refuses, so that nobody el
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import asyncpg
 
@@ -26,7 +26,12 @@ class OwnSession(_Session):
     own_role: str | None = None
 
 
+def own(connection: _Session) -> OwnSession | None:
+    """The session as one of ours, if it is; the driver answers `isinstance` for any with yes."""
+    return cast(OwnSession, connection) if OwnSession in type(connection).__mro__ else None
+
+
 def ourselves(connection: _Session) -> Expression:
     """What stands behind SET ROLE in statements of ours."""
-    role = connection.own_role if isinstance(connection, OwnSession) else None
-    return Expression(role or "NONE")
+    session = own(connection)
+    return Expression((session and session.own_role) or "NONE")
