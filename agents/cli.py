@@ -11,9 +11,9 @@ from enum import IntEnum
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
-from uuid import UUID
 
 import typer
+from typer.core import TyperCommand
 
 from agents.errors import AgentError
 from agents.runtime import Agent
@@ -53,6 +53,40 @@ INSECURE = {
 """What is said at the start of everything that heartbeats and reports call insecure."""
 
 
+FLAG_NAMES = {
+    "kafka.bootstrap": "kafka",
+    "agent.name": "name",
+    "agent.ledger": "ledger",
+    "agent.concurrency": "concurrency",
+    "agent.per_host": "per-host",
+    "agent.grace_s": "grace-s",
+    "agent.secret_roots": "secret-root",
+    "agent.insecure_postgres": "insecure-postgres",
+}
+"""What the flags of this program are called, by their settings."""
+
+
+class AgentCommand(TyperCommand):
+    """A command that takes no value which says nothing, as from a variable that is not set."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments. Raises `typer.BadParameter`."""
+        if not ctx.resilient_parsing:
+            given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+            one: Any
+            for one in self.params:
+                said = given.get(one.name or "")
+                texts = said if isinstance(said, list) else [said]
+                if any(isinstance(text, str) and not text.strip() for text in texts):
+                    raise typer.BadParameter(
+                        "it is empty, as from a variable that is not set; say what is meant, or "
+                        "leave it out",
+                        ctx=ctx,
+                        param=one,
+                    )
+        return super().parse_args(ctx, args)
+
+
 class AgentExitCode(IntEnum):
     """How the program ended, for scripts; the numbers of `ledger`, where both have one."""
 
@@ -77,7 +111,7 @@ app = typer.Typer(
 
 Pool = Annotated[str | None, typer.Option(help="Pool of databases; or LEDGER_POOL.")]
 ServedLedger = Annotated[
-    UUID | None,
+    str | None,
     typer.Option("--ledger", help="Id of the one ledger to serve; or LEDGER_AGENT_LEDGER."),
 ]
 Broker = Annotated[
@@ -127,14 +161,18 @@ def options(
     """Takes the commands of one pool and runs migrations on its databases."""
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command(cls=AgentCommand, epilog=EXIT_CODES)
 def run(
     pool: Pool = None,
     name: Annotated[str | None, typer.Option(help="What this agent is called.")] = None,
     ledger: ServedLedger = None,
-    concurrency: Annotated[int | None, typer.Option(help="Databases at once.")] = None,
-    per_host: Annotated[int | None, typer.Option(help="Databases at once per server.")] = None,
-    grace_s: Annotated[float | None, typer.Option(help="Seconds after the first signal.")] = None,
+    concurrency: Annotated[str | None, typer.Option(metavar="N", help="Databases at once.")] = None,
+    per_host: Annotated[
+        str | None, typer.Option(metavar="N", help="Databases at once per server.")
+    ] = None,
+    grace_s: Annotated[
+        str | None, typer.Option(metavar="SECONDS", help="Seconds after the first signal.")
+    ] = None,
     kafka: Broker = None,
     secret_root: SecretRoots = None,
     insecure_bus: InsecureBus = None,
@@ -158,7 +196,7 @@ def run(
     _guarded(lambda: _run(_settings(flags), debug), debug)
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command(cls=AgentCommand, epilog=EXIT_CODES)
 def check(
     pool: Pool = None,
     database: Annotated[
@@ -188,7 +226,8 @@ def check(
 
 def _settings(flags: Mapping[str, Any]) -> SharedSettings:
     """What flags and variables say; a flag that is `None` was not given."""
-    return load_shared({name: value for name, value in flags.items() if value is not None})
+    said = {name: value for name, value in flags.items() if value is not None}
+    return load_shared(said, FLAG_NAMES)
 
 
 def _agent_settings(shared: SharedSettings) -> AgentSettings:
@@ -280,10 +319,12 @@ def _guarded(work: Callable[[], Coroutine[Any, Any, AgentExitCode]], debug: bool
         code = _say(str(error), AgentExitCode.USAGE)
     except BusError as error:
         code = _say(str(error), AgentExitCode.UNREACHABLE)
-    except Exception as error:
+    except Exception:
         if debug:
             raise
-        code = _say(f"unexpected {type(error).__name__}; see --debug", AgentExitCode.FAILED)
+        code = _say(
+            "something unexpected happened; --debug shows the details", AgentExitCode.FAILED
+        )
     finally:
         close()
     raise typer.Exit(code)

@@ -291,4 +291,7 @@ def what(error: BaseException) -> str:
         return "no answer in time"
     name, text = type(error).__name__, str(error)
     text = text.removeprefix(name).removeprefix(":").strip()
+    if text.startswith("Unable to bootstrap"):
+        # What follows is how Python writes addresses.
+        return "nobody answers there"
     return text or " ".join(_WORDS.findall(name.removesuffix("Error"))).lower()

@@ -13,7 +13,7 @@ from ledger.settings.errors import SettingsError
 from ledger.settings.notify import NotifySection
 from ledger.settings.preflight import PreflightSection
 from ledger.settings.sections import (
-    Count,
+    HowMany,
     Seconds,
     SettingsSection,
     SharedSettings,
@@ -45,7 +45,7 @@ class RolloutSection(SettingsSection):
     """What a rollout does unless its own flags say otherwise."""
 
     waves: str = Field("1,10%,rest", description="sizes of the waves: counts, percents, `rest`")
-    in_flight: Count = Field(50, description="databases worked on at the same time")
+    in_flight: HowMany = Field(50, description="databases worked on at the same time")
     budget: str = Field("0", description="how many databases may fail: a count or a percent")
     when_spent: Literal["halt", "rollback"] = Field(
         "halt", description="what a rollout does when its budget is spent"
@@ -95,10 +95,10 @@ class LintLimits(SettingsSection):
     lock_timeout_s: Timeout = Field(
         30.0, description="seconds that a migration may ask to wait for a lock"
     )
-    parents: Count = Field(
+    parents: HowMany = Field(
         1, description="tables in use that one transaction may lock by foreign keys"
     )
-    key_columns: Count = Field(3, description="columns that an index may have")
+    key_columns: HowMany = Field(3, description="columns that an index may have")
     small_table_mb: float = Field(
         16.0, ge=0, description="a table that is smaller in every database makes a finding less bad"
     )

@@ -81,7 +81,7 @@ SecretRules = Annotated[tuple[SecretRule, ...], BeforeValidator(_rules)]
 TrustedKeys = Annotated[tuple[TrustedKey, ...], BeforeValidator(_trusted)]
 Seconds = Annotated[float, Field(ge=0, le=WAIT_MAX_S)]
 SomeSeconds = Annotated[float, Field(gt=0, le=WAIT_MAX_S)]
-Count = Annotated[int, Field(ge=1, le=COUNT_MAX)]
+HowMany = Annotated[int, Field(ge=1, le=COUNT_MAX)]
 
 
 class SettingsSection(BaseModel):
@@ -157,8 +157,8 @@ class AgentSection(SettingsSection):
     key_file: Path | None = Field(
         None, description="file with the key that signs reports, as `ledger keys generate` makes it"
     )
-    concurrency: Count = Field(CONCURRENCY, description="databases worked on at once, per agent")
-    per_host: Count = Field(PER_HOST, description="databases worked on at once, per server")
+    concurrency: HowMany = Field(CONCURRENCY, description="databases worked on at once, per agent")
+    per_host: HowMany = Field(PER_HOST, description="databases worked on at once, per server")
     secret_roots: Folders = Field(
         (), description="folders below which `file:` references may be read, as a PATH"
     )

@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import typer
@@ -80,12 +81,14 @@ def load(flags: Mapping[str, Any], file: Path | None = None) -> LoadedSettings:
     return LoadedSettings(settings, tuple(_origins(settings, origins)))
 
 
-def load_shared(flags: Mapping[str, Any]) -> SharedSettings:
+def load_shared(
+    flags: Mapping[str, Any], names: Mapping[str, str] = MappingProxyType({})
+) -> SharedSettings:
     """Merge and check what `ledger-agent` reads: flags over variables, and no file.
 
-    Raises `SettingsError`.
+    `names` are what flags are called that are not called as their setting. Raises `SettingsError`.
     """
-    return _merged(SharedSettings, _told(SharedSettings, flags))[0]
+    return _merged(SharedSettings, _told(SharedSettings, flags, names))[0]
 
 
 def user_file() -> Path:
@@ -108,7 +111,11 @@ def variables() -> dict[str, str]:
     return {variable(name): said for name, said in setting_names().items()} | TESTS
 
 
-def _told(model: type[SharedSettings], flags: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _told(
+    model: type[SharedSettings],
+    flags: Mapping[str, Any],
+    names: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[tuple[str, Any]]:
     """What was said for this one run: origins with values by dotted name, strongest first."""
     known = variables()
     for name in sorted(os.environ):
@@ -119,7 +126,8 @@ def _told(model: type[SharedSettings], flags: Mapping[str, Any]) -> Iterator[tup
                 f"{_nearest(name.upper(), known)}unset it"
             )
     for name, value in flags.items():
-        yield f"flag --{name.replace('.', '-').replace('_', '-')}", {name: value}
+        called = names.get(name, name.replace(".", "-").replace("_", "-"))
+        yield f"flag --{called}", {name: value}
     for name, value in _flat(dict(_environment(model)), ""):
         yield f"variable {variable(name)}", {name: value}
 

@@ -112,3 +112,36 @@ def test_check_says_what_it_could_not_reach(monkeypatch: pytest.MonkeyPatch) -> 
     assert "FAILED  127.0.0.1:1/acme" in said.output
     assert "canary" not in said.output
     assert "Traceback" not in said.output
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("run --concurrency 0", "(from flag --concurrency) is wrong: it is too small, it can be 1"),
+        ("run --concurrency 99999999999999999999", "at most 2,147,483,647"),
+        ("run --concurrency many", "(from flag --concurrency) is wrong: it is no whole number"),
+        ("run --per-host 2.5", "(from flag --per-host) is wrong: it is no whole number"),
+        ("run --grace-s -1", "(from flag --grace-s) is wrong: it is too small, it can be 0"),
+        ("run --grace-s soon", "(from flag --grace-s) is wrong: it is no number"),
+        ("run --ledger x", "(from flag --ledger) is wrong: it is no id"),
+        ("run --kafka :9092", "(from flag --kafka) is wrong: ':9092' has no host"),
+        ("check --kafka broker", "'broker' has no port; write HOST:PORT"),
+    ],
+)
+def test_a_flag_that_is_wrong_is_called_as_it_was_typed(line: str, said: str) -> None:
+    ended = CliRunner().invoke(app, line.split())
+    told = " ".join(ended.output.split())
+    assert (ended.exit_code, said in told) == (AgentExitCode.USAGE, True), told
+    assert "Input should" not in told
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_a_value_that_says_nothing_is_refused_by_every_option_of_an_agent(command: str) -> None:
+    import typer
+
+    (known,) = [one for one in typer.main.get_group(app).commands.values() if one.name == command]
+    for one in known.params:
+        if not getattr(one, "is_flag", False):
+            ended = CliRunner().invoke(app, [command, one.opts[0], " "], env={"COLUMNS": "200"})
+            assert ended.exit_code == AgentExitCode.USAGE, one.opts
+            assert "it is empty, as from a variable that is not set" in ended.output, one.opts
