@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -72,8 +74,8 @@ def told(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Told:
     )
 
 
-async def run(settings: Settings, name: str, started: Callable[[], None]) -> None:
-    """Notify until the first SIGINT or SIGTERM.
+async def run(settings: Settings, started: Callable[[str], None]) -> None:
+    """Notify until the first SIGINT or SIGTERM; `started` hears under which name.
 
     Raises `SettingsError`, and what opening the ledger's database raises.
     """
@@ -81,7 +83,7 @@ async def run(settings: Settings, name: str, started: Callable[[], None]) -> Non
     if not wanted.routes:
         raise SettingsError("no route leads to a target; write [[notify.routes]], and to = NAME")
     services.silence()
-    asked = asyncio.Event()
+    name, asked = f"{socket.gethostname()}-{os.getpid()}", asyncio.Event()
     async with opened_pool(settings.ledger_url, max_size=CONNECTIONS) as pool:
         await install.check(pool)
         notifier = Notifier(
@@ -89,7 +91,7 @@ async def run(settings: Settings, name: str, started: Callable[[], None]) -> Non
         )
         with Stopper(asked.set):
             async with _monitored(settings, notifier):
-                started()
+                started(name)
                 running = asyncio.create_task(notifier.run(), name="notifier")
                 stopping = asyncio.create_task(asked.wait(), name="stop")
                 await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)

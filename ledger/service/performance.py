@@ -11,19 +11,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from ledger.domain.performance import MigrationSummary, SizeClass, SlowRun, Usual
 from ledger.domain.selection import parse
 from ledger.errors import WrongArgument
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.status import RolloutStatus
 from ledger.store.port import LedgerStores
-from ledger.store.views.performance import (
-    MigrationSummary,
-    PerformanceTable,
-    RunScope,
-    SizeClass,
-    SlowRun,
-    Usual,
-)
+from ledger.store.views.performance import PerformanceTable, RunScope
 from migrations.clock import Clock
 
 SAMPLE = 500

@@ -30,7 +30,12 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True,
         help="Notifications: tell people what is in the log, try a target, look.",
     )
-    command(notify, "run", traced=False, examples=("ledger --config notify.toml notify run",))(run)
+    command(
+        notify,
+        "run",
+        traced=False,
+        examples=("ledger notify run", "ledger --config notify.toml notify run"),
+    )(run)
     command(notify, "test", examples=("ledger notify test", "ledger notify test on-call"))(
         try_targets
     )
@@ -49,29 +54,27 @@ async def run(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) -> 
     """
     from ledger.monitoring.logs import write_logs
     from ledger.notifier.process import run as notify
-    from ledger.runtime import own_name
 
     settings = flags_of(ctx).load().settings
     write_logs(settings.monitoring.log, logging.WARNING, LOG_FORMAT)
-    name, _ = own_name()
     section = settings.notify
     targets, routes = len(section.targets), len(section.routes)
 
-    def started() -> None:
+    def started(name: str) -> None:
         Output(output).record(
             "notify.run",
             {"notifier": name, "targets": targets, "routes": routes},
             f"notifying as {name}: {number_of(targets, 'target')}, {number_of(routes, 'route')}",
         )
 
-    await notify(settings, name, started)
+    await notify(settings, started)
     say("stopped")
 
 
 async def try_targets(
     ctx: typer.Context,
     targets: Annotated[
-        list[str] | None, typer.Argument(metavar="[TARGET]…", help="Which. Default: all.")
+        list[str] | None, typer.Argument(metavar="TARGET...", help="Which. Default: all.")
     ] = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode | None:

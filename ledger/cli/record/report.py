@@ -37,7 +37,7 @@ SLOW_COLUMNS = ("migration", "direction", "database", "took", "table_mb", "rollo
 MigrationsArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[VERSION]…",
+        metavar="VERSION...",
         help="Only these. Default: the last ones that ran.",
         autocompletion=completion.known_versions,
     ),

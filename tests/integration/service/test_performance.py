@@ -17,11 +17,12 @@ from ledger.contracts.reports import (
     MigrationRolledBack,
     PreflightChecked,
 )
+from ledger.domain.performance import Spread
 from ledger.domain.refusals import InvalidSelection
 from ledger.errors import WrongArgument
 from ledger.service.performance import Outlook, PerformanceService, ReportSubject
 from ledger.service.status import RolloutStatus
-from ledger.store.views.performance import PerformanceTable, Spread
+from ledger.store.views.performance import PerformanceTable
 from migrations.clock import SYSTEM_CLOCK
 from migrations.model.attempt import Failure, FailureClass
 from migrations.model.preflight import PreflightCheck, PreflightResult, PreflightVerdict

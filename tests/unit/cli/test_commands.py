@@ -52,6 +52,7 @@ def test_the_commands_are_the_ones_that_the_documentation_lists() -> None:
             "plan", "up", "down", "status", "resolve",
             "rollout start", "rollout pause", "rollout resume", "rollout abort",
             "rollout rollback", "rollout retry", "rollout status", "rollout list", "rollout watch",
+            "notify run", "notify test", "notify list", "report migrations", "report durations",
             "history", "events", "replay", "traces show", "traces emit", "audit verify",
             "audit unreadable", "audit set-aside",
             "db up", "db down", "db status", "db verify",
@@ -86,9 +87,10 @@ LOOKING = frozenset({
     "audit unreadable", "check", "db check",
     "fleet list", "fleet check", "fleet diff", "fleet show", "agents",
     "bundle list", "bundle show", "keys list",
+    "notify test", "notify list", "report migrations", "report durations",
     "rollout status", "rollout list", "db status", "db verify", "db snapshot", "db diff", "lint",
 })  # fmt: skip
-CARRYING_ON = frozenset({"serve", "rollout watch"})
+CARRYING_ON = frozenset({"serve", "notify run", "rollout watch"})
 """They work on what somebody else has asked for."""
 
 

@@ -1,0 +1,57 @@
+"""How long migrations took, and how often they failed: the values of reports. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+
+class Spread(NamedTuple):
+    """How long something took: the middle, what 95 of 100 stayed below, and the longest; in ms."""
+
+    p50: int
+    p95: int
+    longest: int
+
+
+class MigrationSummary(NamedTuple):
+    """How often a migration ran in a direction, and how long it took where it succeeded."""
+
+    version: str
+    direction: str
+    executions: int
+    successes: int
+    spread: Spread | None
+    first_at: datetime
+    last_at: datetime
+
+
+class SizeClass(NamedTuple):
+    """The same of those whose largest table was so large: the power of ten of its MB."""
+
+    version: str
+    direction: str
+    magnitude: int | None
+    executions: int
+    spread: Spread
+
+
+class SlowRun(NamedTuple):
+    """A migration that took long, where, and how large the largest table was."""
+
+    version: str
+    direction: str
+    database: str
+    rollout: str | None
+    duration_ms: int
+    table_mb: float | None
+    at: datetime
+
+
+class Usual(NamedTuple):
+    """How long a migration usually takes, of so many; in ms."""
+
+    version: str
+    number: int
+    p50: int
+    p95: int
