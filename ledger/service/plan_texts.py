@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from ledger.contracts.events import RolloutPlanned, WavePlanned
 from ledger.domain.variables import ordered_values, samples
+from migrations.model.migration import Migration
 
 if TYPE_CHECKING:
     from ledger.contracts.registry import MigrationRef
     from ledger.service.plans import Plan
-    from migrations.model.migration import Migration, Section
+    from migrations.model.migration import Section
 
 
 @dataclass(frozen=True, slots=True)

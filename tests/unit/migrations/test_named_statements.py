@@ -17,6 +17,7 @@ FILES = [
     ("ledger.store.views", "queries.sql"),
     ("migrations.catalog", "catalog.sql"),
     ("migrations.preflight", "questions.sql"),
+    ("migrations.scratch", "trace.sql"),
     ("migrations.target", "journal.sql"),
     ("migrations.backfill", "data.sql"),
     ("migrations.authoring.recipes", "swap.sql"),
