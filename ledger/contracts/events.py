@@ -41,6 +41,7 @@ from ledger.contracts.fleet_events import (
     DriftEnded,
     FileGone,
     MigrationRegressed,
+    RehearsalRecorded,
 )
 from ledger.contracts.key_events import KeyRegistered, KeyRevoked
 from ledger.contracts.public_keys import PublicKeyText
@@ -106,6 +107,7 @@ __all__ = [
     "OutcomeResolved",
     "PlanOptions",
     "Purpose",
+    "RehearsalRecorded",
     "ReportContradicted",
     "RetryRequested",
     "RolloutAborted",

@@ -183,7 +183,8 @@ async def test_whatever_a_down_does_not_bring_back_is_named(
 ) -> None:
     text = f"-- +migrate Up\n{up};\n-- +migrate Down\n{down};\n"
     write(folder, v1_users=USERS, v2_change=text, before_2=ROWS)
-    assert only_problem(await rehearsed(folder, await fresh_database())).details == (said,)
+    problems = (await rehearsed(folder, await fresh_database())).migrations[1].problems
+    assert problems[0].details == (said,)
 
 
 async def test_a_column_that_comes_back_in_another_place_with_its_values_is_no_loss(

