@@ -296,6 +296,15 @@ class RolloutOptions(PaceOptions):
             rich_help_panel=WHICH_DATABASES,
         ),
     ] = OnDriftChoice.WARN
+    require_rehearsal: Annotated[
+        bool | None,
+        typer.Option(
+            "--require-rehearsal/--no-require-rehearsal",
+            help="Going up: refuse to start without a rehearsal of this bundle that went well and "
+            "is not too old. Default: the setting.",
+            rich_help_panel=HOW_FAR,
+        ),
+    ] = None
     when_spent: Annotated[
         WhenSpentChoice | None,
         typer.Option(

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledger.cli.app.output import Output, say
 from ledger.errors import WrongArgument
+from migrations.clock import SYSTEM_CLOCK
 from migrations.printable import escaped
 
 if TYPE_CHECKING:
     from ledger.cli.app.options import PaceOptions, ReasonOptions, RolloutOptions
     from ledger.contracts.events import PlanOptions, RolloutPlanned
     from ledger.contracts.registry import MigrationRef, Variable
+    from ledger.domain.rehearsals import RehearsalRule
     from ledger.service.plan_texts import StepText
     from ledger.service.plans import Plan, PlanRequest
     from ledger.settings import RolloutSection
@@ -57,6 +60,7 @@ def plan_request(
         steps_down=steps_down,
         select=travel.select,
         asked=why.asked(),
+        rehearsal=rehearsal_rule(travel, defaults),
         on_drift=OnDrift(travel.on_drift),
         phase=Phase(travel.phase) if travel.phase else LAST_BY_DEFAULT,
         adoption=adoption,
@@ -64,6 +68,15 @@ def plan_request(
         format=travel.format,
         psql=travel.allow_psql,
     )
+
+
+def rehearsal_rule(travel: RolloutOptions, defaults: RolloutSection) -> RehearsalRule | None:
+    """What is required of a rehearsal: what the flag says, or else the settings."""
+    from ledger.domain.rehearsals import RehearsalRule
+
+    wanted = travel.require_rehearsal
+    required = defaults.require_rehearsal if wanted is None else wanted
+    return RehearsalRule(defaults.rehearsal_max_age_days) if required else None
 
 
 def plan_options(
@@ -128,10 +141,31 @@ def facts(preview: Plan, lost: Mapping[str, Sequence[str]] | None = None) -> lis
         f"{what} on {databases} in {waves} ({sizes})",
         *(f"  {step.label}{_remarks(step)}" for step in preview.steps if lost is None),
         *_taken_back(preview, lost),
+        *([rehearsed(preview)] if preview.direction == "up" else []),
         *(f"variable {name} = {value}" for name, value in preview.variables.items()),
         *(f"note: {note}" for note in preview.notes[:LISTED]),
         f"plan {shown(preview.digest)}",
     ]
+
+
+def rehearsed(preview: Plan, now: datetime | None = None) -> str:
+    """Whether what goes up was rehearsed: `rehearsed 2 h ago on PostgreSQL 18.6`."""
+    from ledger.domain.wording import age_text
+
+    found, required = preview.rehearsal, preview.request.rehearsal is not None
+    if found is None:
+        what = "not rehearsed"
+        return f"{what}, which is required: `ledger test` does it" if required else what
+    ago = ((now or SYSTEM_CLOCK.now()) - found.at).total_seconds()
+    when = f"{age_text(ago)} ago on {release_text(found.event.server_version)}"
+    if not found.event.succeeded:
+        return f"rehearsed {when}, which failed"
+    return f"rehearsed {when}"
+
+
+def release_text(server_version: int) -> str:
+    """A server's release as people say it: `PostgreSQL 18.6`."""
+    return f"PostgreSQL {server_version // 10_000}.{server_version % 10_000}"
 
 
 def _taken_back(preview: Plan, lost: Mapping[str, Sequence[str]] | None) -> list[str]:
@@ -202,7 +236,21 @@ def show_plan(
         notes=list(preview.notes),
         variables=dict(preview.variables),
         already_everywhere=preview.already_everywhere,
+        rehearsal=_rehearsal(preview),
     )
+
+
+def _rehearsal(preview: Plan) -> dict[str, Any] | None:
+    found = preview.rehearsal
+    if found is None:
+        return None
+    return {
+        "at": found.at,
+        "succeeded": found.event.succeeded,
+        "failed": list(found.event.failed),
+        "server_version": found.event.server_version,
+        "schema_from": found.event.schema_from,
+    }
 
 
 def _script(texts: Sequence[StepText]) -> str:
