@@ -134,6 +134,14 @@ class Settings(SharedSettings):
     insecure_database: bool = Field(
         False, description="allow a ledger elsewhere whose server does not prove who it is"
     )
+    scratch_url: SecretStr | None = Field(
+        None,
+        description="the server on which scratch databases are made, as a postgresql:// address "
+        "of a role with CREATEDB; an embedded one, if unset",
+    )
+    insecure_scratch: bool = Field(
+        False, description="allow such a server elsewhere that does not prove who it is"
+    )
     name: str = Field("ledger", description="what this ledger is called in questions and titles")
     resend_s: float = Field(
         30.0, gt=0, description="seconds until an unanswered order is published again"

@@ -17,12 +17,27 @@ def created(change: ObjectChange, columns: Sequence[ObjectChange] = ()) -> list[
 
     `columns` are those of a table.
     """
+    if change.kind == "index":
+        return [ended(_of_all_partitions(change))]
     if change.kind in _BY_DEFINITION:
         return [ended(change.expected["definition"])]
     if change.kind == "table":
         return _table(change, columns)
     write = _WRITERS.get(change.kind)
     return None if write is None else [write(change)]
+
+
+def belonging(change: ObjectChange) -> str | None:
+    """What gives a new sequence to the column that it is for, when that is there."""
+    column = change.expected.get("owned_by") if change.kind == "sequence" else None
+    return f"ALTER SEQUENCE {spelled(change.name)} OWNED BY {column};" if column else None
+
+
+def _of_all_partitions(change: ObjectChange) -> str:
+    """An index; that of a partitioned table is valid when all partitions have it."""
+    definition: str = change.expected["definition"]
+    only = f"INDEX {last(change)} ON ONLY "
+    return definition.replace(only, only.replace(" ON ONLY ", " ON "), 1)
 
 
 def policy(change: ObjectChange) -> str:
@@ -40,10 +55,14 @@ def policy(change: ObjectChange) -> str:
 
 
 def sequence(change: ObjectChange, verb: str = "CREATE") -> str:
-    """A sequence as it should be; where it stands is nobody's matter."""
+    """A sequence as it should be; where it stands is nobody's matter.
+
+    A new one belongs to no column yet: its table, whose default is it, is made behind it.
+    """
     is_ = change.expected
     cycle = "CYCLE" if is_.get("cycle") else "NO CYCLE"
-    owned = f" OWNED BY {is_['owned_by']}" if is_.get("owned_by") else ""
+    belongs = is_.get("owned_by") and verb == "ALTER"
+    owned = f" OWNED BY {is_['owned_by']}" if belongs else ""
     return (
         f"{verb} SEQUENCE {spelled(change.name)} AS {is_['type']} INCREMENT {is_['increment']} "
         f"MINVALUE {is_['min']} MAXVALUE {is_['max']} START {is_['start']} "

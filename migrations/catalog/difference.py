@@ -76,15 +76,16 @@ class CatalogDifference:
         return bool(self.changes)
 
 
-def difference(expected: bytes, found: bytes) -> CatalogDifference:
+def difference(expected: bytes, found: bytes, most: int | None = CHANGES_MAX) -> CatalogDifference:
     """Compare two documents. Raises ValueError for what is no snapshot.
 
-    Both are read once, side by side, as they are sorted alike.
+    Both are read once, side by side, as they are sorted alike. At most `most` changes are told,
+    all of them for `None`.
     """
     changes: list[ObjectChange] = []
     more = 0
     for change in _changes(lines_of(expected), lines_of(found)):
-        if len(changes) < CHANGES_MAX:
+        if most is None or len(changes) < most:
             changes.append(change)
         else:
             more += 1

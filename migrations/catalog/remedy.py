@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from migrations.catalog.alteration import altered, dropped
-from migrations.catalog.creation import created
+from migrations.catalog.creation import belonging, created
 from migrations.catalog.difference import CatalogDifference, How, ObjectChange
 from migrations.catalog.neutral import TenantNames
 from migrations.catalog.privileges import surroundings
@@ -29,22 +29,32 @@ def remedy(found: CatalogDifference, names: TenantNames | None = None) -> list[s
     """Statements that would make the second schema like the first, in an order in which most of
     them can be run; what a person has to decide is a comment.
     """
+    return [line for _, line in statements(found, names)]
+
+
+def statements(
+    found: CatalogDifference, names: TenantNames | None = None
+) -> list[tuple[ObjectChange, str]]:
+    """The same, each with the object that it is about."""
     gone = _relations(found, How.ADDED)
     made = _relations(found, How.MISSING)
-    lines: list[tuple[int, str]] = []
+    columns: dict[tuple[str | None, ...], list[ObjectChange]] = {}
+    for change in found.changes:
+        if change.kind == "column":
+            columns.setdefault(change.name[:2], []).append(change)
+    lines: list[tuple[int, ObjectChange, str]] = []
     for change in found.changes:
         relation = change.name[:2]
         if change.kind in _OF_RELATIONS and relation in gone:
             continue
         if change.kind == "column" and relation in made:
             continue
-        columns = (
-            [one for one in found.changes if one.kind == "column" and one.name[:2] == relation]
-            if change.kind == "table"
-            else []
-        )
-        lines += [(_rank(change), line) for line in _statements(change, columns)]
-    return [_written(line, names) for _, line in sorted(lines, key=lambda line: line[0])]
+        own = columns.get(relation, []) if change.kind == "table" else []
+        lines += [(_rank(change), change, line) for line in _statements(change, own)]
+        if change.how is How.MISSING and (line := belonging(change)) is not None:
+            lines.append((len(_ORDER) + 1, change, line))
+    ordered = sorted(lines, key=lambda line: line[0])
+    return [(change, _written(line, names)) for _, change, line in ordered]
 
 
 def _relations(found: CatalogDifference, how: How) -> set[tuple[str | None, ...]]:

@@ -42,6 +42,7 @@ __all__ = [
     "parse",
     "plpgsql",
     "relations",
+    "roles",
     "tokens",
     "tree",
     "words",
@@ -334,6 +335,12 @@ def relations(node: Message) -> list[Any]:
     """The RangeVar and CommonTableExpr messages below `node`: tables, and names it defines."""
     found = _collected(node, _WITHOUT_RELATIONS)
     return [message for message in found if isinstance(message, _RELATIONS)]
+
+
+def roles(node: Message) -> list[str]:
+    """The roles that are named below `node`; words such as CURRENT_USER name none."""
+    found = _collected(node, _LEAVES - {"role_spec"})
+    return [one.rolename for one in found if isinstance(one, tree.RoleSpec) and one.rolename]
 
 
 def definition_names(parts: Any) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -10,13 +9,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 import typer
 
+from ledger.cli.app.address import FORM, address_of, warn_of_password
 from ledger.cli.app.command import flags_of
 from ledger.cli.app.help_page import WHICH_DATABASES
 from ledger.cli.app.option_groups import OptionGroup
-from ledger.cli.app.output import say
 from ledger.cli.app.schemas import schemas_in
 from ledger.errors import WrongArgument
-from migrations.printable import escaped, why_unreadable
+from migrations.printable import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 _OTHER_WORDS = frozenset({"search_path", "searchpath", "currentschema", "options", "history"})
 """What other tools, or a fleet, read in addresses, and what would be passed over here."""
-FORM = "write env:NAME, file:PATH, or postgresql://user@host:port/dbname"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ class DatabaseOptions(OptionGroup):
 
         Raises `WrongArgument`, also for what an address says of them in another tool's words.
         """
-        said = _said_in(_address(self.database))
+        said = _said_in(address_of(self.database))
         other = next((name for name in said if name.lower() in _OTHER_WORDS), None)
         if other is not None:
             raise WrongArgument(
@@ -93,8 +91,8 @@ def connection_of(place: DatabaseOptions) -> ConnectionSettings:
     from ledger.bus.security import is_loopback
     from migrations.target.session import ConnectionSettings
 
-    url = _address(place.database)
-    _warn_of_password(place.database)
+    url = address_of(place.database)
+    warn_of_password(place.database)
     try:
         local = is_loopback(urlsplit(url).hostname or "localhost")
         settings = ConnectionSettings.from_url(url, allow_plaintext=place.insecure or local)
@@ -136,41 +134,9 @@ async def journal_here(
     return await journal_of(connection_of(place), place.target_schema, name, history)
 
 
-def _address(reference: str) -> str:
-    kind, _, rest = reference.partition(":")
-    if kind == "env":
-        address = os.environ.get(rest)
-        if not address:
-            raise WrongArgument(f"variable {rest} is not set; set it, or name another: {FORM}")
-        return address
-    if kind == "file":
-        try:
-            return Path(rest).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise WrongArgument(
-                f"{rest} cannot be read ({why_unreadable(error)}); {FORM}"
-            ) from None
-    return reference
-
-
 def _said_in(address: str) -> dict[str, str]:
     """The parameters behind the `?` of an address; none of one that cannot be read."""
     try:
         return dict(parse_qsl(urlsplit(address).query))
     except ValueError:
         return {}
-
-
-def _warn_of_password(address: str) -> None:
-    """Others can read command lines, and shells keep them."""
-    if address.partition(":")[0] in ("env", "file"):
-        return
-    try:
-        given = "password=" in address or urlsplit(address).password is not None
-    except ValueError:
-        return
-    if given:
-        say(
-            "warning: the password on the command line can be seen by everybody on this machine; "
-            "use env:NAME or file:PATH"
-        )
