@@ -59,7 +59,7 @@ def lost(
         problems.append(RehearsalProblem(why, seeds.name if seeds else "", loss.line))
     if problems:
         return tuple(problems), ""
-    if not before.rows:
+    if before.tables and not before.rows:
         return (), NO_ROWS
     kept = [f"{escaped(loss.what)} does not come back: {escaped(loss.why)}" for loss in declared]
     return (), "; ".join(kept)

@@ -1,0 +1,328 @@
+"""`ledger test`: every migration up, down and up again, on a database that nobody needs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import typer
+
+from ledger.cli.app.code_option import CodeOption, ShellOption, languages
+from ledger.cli.app.command import command, flags_of, opened
+from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.help_page import HOW_FAR, OUTPUT, RECORD, WHICH_MIGRATIONS
+from ledger.cli.app.option_groups import OptionGroup
+from ledger.cli.app.options import (
+    MIGRATIONS,
+    FolderOption,
+    FormatOption,
+    ReasonOptions,
+    VarOption,
+)
+from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
+from ledger.cli.app.schemas import schemas_in
+from ledger.cli.app.scratch import ScratchOptions, say_lacks, say_left_over
+from ledger.cli.app.variables import declared, reading_of
+from ledger.cli.db.options import TimeoutOptions
+from ledger.cli.rehearsal.choice import Choice, Wanted, chosen
+from ledger.errors import LedgerError, WrongArgument
+from migrations.printable import escaped, why_unreadable
+
+if TYPE_CHECKING:
+    from ledger.contracts.registry import Variable
+    from migrations.model.migration import Migration
+    from migrations.rehearsal.fixtures import Fixtures
+    from migrations.rehearsal.results import MigrationRehearsal, Rehearsal
+    from migrations.scratch.builder import Lack
+    from migrations.scratch.schema import Schema
+
+FIXTURES = "tests"
+"""The folder beside that of the migrations in which fixtures stand."""
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsedOptions(OptionGroup):
+    """Which files are read, and which of them are rehearsed."""
+
+    HEADING: ClassVar = WHICH_MIGRATIONS
+
+    folder: FolderOption = MIGRATIONS
+    format: FormatOption = None
+    var: VarOption = None
+    fixtures: Annotated[
+        Path | None,
+        typer.Option(
+            "--fixtures",
+            metavar="DIR",
+            help="Folder of VERSION.before.sql and VERSION.after.sql. Default: `tests` beside the "
+            "folder of migrations.",
+        ),
+    ] = None
+    allow_code: CodeOption = False
+    allow_shell: ShellOption = False
+    every: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Rehearse every migration, not only those that some database lacks.",
+            rich_help_panel=HOW_FAR,
+        ),
+    ] = False
+    after: Annotated[
+        str | None,
+        typer.Option(
+            "--after",
+            metavar="VERSION",
+            help="Rehearse what comes after this one; it, and what is before it, only has to be "
+            "there.",
+            rich_help_panel=HOW_FAR,
+        ),
+    ] = None
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    command(
+        app,
+        "test",
+        panel="Every day",
+        examples=(
+            "ledger test",
+            "ledger test --all --junit rehearsal.xml",
+            "ledger test --scratch env:SCRATCH_URL --after 20260401120000",
+            "ledger test --schema-from file:schema.sql --after 20260401120000",
+        ),
+    )(rehearse_folder)
+
+
+async def rehearse_folder(
+    ctx: typer.Context,
+    which: RehearsedOptions,
+    where: ScratchOptions,
+    patience: TimeoutOptions,
+    why: ReasonOptions,
+    schema: Annotated[
+        str,
+        typer.Option(
+            "--schema",
+            metavar="NAME",
+            help="Schema that is the target, for databases in which each tenant has one.",
+            rich_help_panel=WHICH_MIGRATIONS,
+        ),
+    ] = "",
+    junit: Annotated[
+        Path | None,
+        typer.Option(
+            "--junit",
+            metavar="FILE",
+            help="Write the result there, too, as JUnit XML.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    record: Annotated[
+        bool | None,
+        typer.Option(
+            "--record/--no-record",
+            help="Record the result in the ledger. Default: if one is named and can be reached.",
+            rich_help_panel=RECORD,
+        ),
+    ] = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> ExitCode:
+    """Rehearse migrations on a scratch database: each goes up, down, and up again.
+
+    What a down leaves behind, does not bring back, or loses is shown; so are checks that do not
+    hold. Rows come from tests/VERSION.before.sql, checks from tests/VERSION.after.sql. The scratch
+    database is dropped afterwards. Ends with 1 if a migration failed.
+    """
+    from migrations.rehearsal.fixtures import load_fixtures
+
+    settings, target = flags_of(ctx).load().settings, schemas_in(schema)[0]
+    variables = declared(which.var, settings)
+    _refuse_unwritable(junit)
+    migrations = await _loaded(which, variables)
+    home = which.fixtures or _beside(which.folder)
+    fixtures = load_fixtures(home, migrations, needed=which.fixtures is not None)
+    kind = where.source[0]
+    wanted = Wanted(which.every, which.after, kind)
+    choice = await chosen(ctx, which.folder, which.format, variables, migrations, wanted)
+    if not {one.version for one in choice.migrations} - choice.ready:
+        say(f"Nothing is rehearsed: {choice.said}; --all rehearses every migration.", always=True)
+        return ExitCode.OK
+    found, lacks = await _rehearsed(ctx, choice, fixtures, which, where, patience, target)
+    recorded = ""
+    if record or (record is None and settings.database_url is not None):
+        recorded = await _record(ctx, which, variables, migrations, found, kind, why, record)
+    _show(Output(output), found, choice, which.folder, migrations, lacks, recorded, kind)
+    for name in fixtures.unread:
+        say(f"nothing reads {name}; fixtures are called VERSION.before.sql and VERSION.after.sql")
+    if junit is not None:
+        _write(junit, found, which.folder, migrations)
+    return ExitCode.OK if found.succeeded else ExitCode.FAILED
+
+
+async def _loaded(which: RehearsedOptions, variables: Sequence[Variable]) -> tuple[Migration, ...]:
+    """Every migration of the folder; a variable of a label stands there with its sample."""
+    from ledger.domain.variables import samples
+    from migrations.formats.bundle import load_folder
+
+    reading = replace(reading_of(variables, psql=True), variables=samples(variables))
+    return (await asyncio.to_thread(load_folder, which.folder, which.format, reading)).migrations
+
+
+def _beside(folder: Path) -> Path:
+    from migrations.formats.multi_folder import folders_of
+
+    return folders_of(folder)[0].parent / FIXTURES
+
+
+def _refuse_unwritable(file: Path | None) -> None:
+    """Raise `WrongArgument` before anything takes time."""
+    if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
+        raise WrongArgument(
+            f"{escaped(str(file))} cannot be written, for there is no such folder; name a file in "
+            "one that is there"
+        )
+
+
+async def _rehearsed(
+    ctx: typer.Context,
+    choice: Choice,
+    fixtures: Fixtures,
+    which: RehearsedOptions,
+    where: ScratchOptions,
+    patience: TimeoutOptions,
+    target: str,
+) -> tuple[Rehearsal, tuple[Lack, ...]]:
+    from ledger.scratch import opened_scratch
+    from migrations.model.folder_history import journal_key
+    from migrations.rehearsal.rehearsal import Stage, rehearse
+
+    say(f"Rehearsed: {choice.said}.")
+    place, schema = where.place(ctx), _schema(choice, where, target)
+    async with opened_scratch(place, schema, say=say) as scratch:
+        say_left_over(scratch)
+        say_lacks(scratch.lacks)
+        stage = Stage(
+            scratch.settings,
+            target=journal_key(target),
+            limits=patience.limits(ctx),
+            programs=languages(which.allow_code),
+            psql_shell=which.allow_shell,
+            ready=choice.ready,
+        )
+        found = await rehearse(stage, choice.migrations, fixtures, Progress())
+        return found, scratch.lacks
+
+
+def _schema(choice: Choice, where: ScratchOptions, target: str) -> Schema | None:
+    """What the scratch database is set up with; of the folder's own, only what it may not make."""
+    from migrations.rehearsal.surroundings import surroundings
+
+    kind = where.source[0]
+    if kind == "database":
+        raise WrongArgument(
+            "write that database's schema into a file with `ledger db snapshot --to FILE`, and "
+            "rehearse on it with --schema-from snapshot:FILE"
+        )
+    return where.from_file(target) or surroundings(choice.migrations, target)
+
+
+class Progress:
+    """Says on stderr how far it is."""
+
+    def begun(self, label: str, number: int, total: int) -> None:
+        """Say which migration is rehearsed."""
+        say(f"{number}/{total} {label}")
+
+    def ended(self, result: MigrationRehearsal) -> None:
+        """Say at once what is wrong."""
+        for problem in result.problems:
+            say(f"  failed: {problem.message}")
+
+
+async def _record(
+    ctx: typer.Context,
+    which: RehearsedOptions,
+    variables: Sequence[Variable],
+    migrations: Sequence[Migration],
+    found: Rehearsal,
+    kind: str,
+    why: ReasonOptions,
+    asked_for: bool | None,
+) -> str:
+    """Record the result; the bundle's digest, empty where that is not possible.
+
+    Raises what keeps it from being recorded, if it was asked for in so many words.
+    """
+    from ledger.domain.refusals import RequestRefusal
+    from ledger.service.rehearsals import RehearsedFolder
+
+    folder = RehearsedFolder(which.folder, which.format, variables, migrations, kind)
+    try:
+        async with opened(ctx) as session:
+            digest = await session.ledger.rollouts.record_rehearsal(folder, found, why.asked())
+    except (LedgerError, RequestRefusal) as error:
+        if asked_for:
+            raise
+        say(f"the result is not recorded: {error}", always=True)
+        return ""
+    if digest is None:
+        say("the result is not recorded, for the folder was changed meanwhile", always=True)
+    return digest or ""
+
+
+def _show(
+    output: Output,
+    found: Rehearsal,
+    choice: Choice,
+    folder: Path,
+    migrations: Sequence[Migration],
+    lacks: Sequence[Lack],
+    recorded: str,
+    kind: str,
+) -> None:
+    from ledger.cli.rehearsal import page
+
+    files = _files(migrations)
+    if output.for_people and not found.succeeded:
+        output.text("\n".join(page.failures(found, folder, files)))
+    row_of = page.people_row if output.for_people else page.row
+    output.rows(
+        "test",
+        [row_of(one, folder, files) for one in found.migrations],
+        page.COLUMNS if output.for_people else page.FIELDS,
+        empty="",
+        succeeded=found.succeeded,
+        rehearsed=choice.said,
+        server_version=found.server_version,
+        schema_from=kind,
+        duration_ms=found.duration_ms,
+        notes=list(found.notes),
+        lacks=[{"what": one.what, "why": one.why} for one in lacks],
+        recorded_for=recorded or None,
+    )
+    for note in found.notes:
+        say(f"note: {note}")
+    output.tell(page.counted(found))
+    if recorded:
+        say(f"Recorded for bundle {recorded[:12]}.")
+
+
+def _files(migrations: Sequence[Migration]) -> frozenset[str]:
+    return frozenset(file.name for one in migrations for file in one.files)
+
+
+def _write(file: Path, found: Rehearsal, folder: Path, migrations: Sequence[Migration]) -> None:
+    from ledger.cli.rehearsal.junit import junit
+
+    try:
+        file.write_bytes(junit(found, folder, _files(migrations)))
+    except OSError as error:
+        raise WrongArgument(
+            f"{escaped(str(file))} cannot be written ({why_unreadable(error)}); name another file "
+            "with --junit"
+        ) from None
