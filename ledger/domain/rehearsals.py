@@ -42,8 +42,8 @@ class NotRehearsed(RequestRefusal):
 
     def __init__(self, why: str) -> None:
         super().__init__(
-            f"a rehearsal is required, and {why}; run `ledger test` with this folder, or, if it "
-            "must be, go on with --no-require-rehearsal"
+            f"a rehearsal is required, and {why}; run `ledger test` with this folder, or require "
+            "none (--require-rehearsal, or the setting rollout.require_rehearsal, does)"
         )
 
 

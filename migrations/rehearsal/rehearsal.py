@@ -16,8 +16,8 @@ from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.errors import Unreachable
 from migrations.model.attempt import Limits, Verdict
 from migrations.model.baselines import set_aside
-from migrations.model.migration import Direction, Language, Migration, Statement
-from migrations.model.work import Outcome, Silence
+from migrations.model.migration import Language, Migration
+from migrations.model.work import Outcome
 from migrations.rehearsal.comparison import NO_ROWS, left_behind, lost, problem_of
 from migrations.rehearsal.contents import Contents, contents_of
 from migrations.rehearsal.fixtures import CheckFile, Fixtures
@@ -28,8 +28,8 @@ from migrations.rehearsal.results import (
     Rehearsal,
     RehearsalPart,
     RehearsalProblem,
-    StatementTime,
 )
+from migrations.rehearsal.times import StatementTimes, file_of
 from migrations.target.failure import from_error
 from migrations.target.session import (
     DRIVER_ERRORS,
@@ -80,7 +80,7 @@ class RehearsalListener(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class RehearsalStage:
     """Where a rehearsal is, and what is allowed there.
 
     `settings` lead to a database that nobody needs. `target` is the journal's key, `ready` are
@@ -97,7 +97,10 @@ class Stage:
 
 
 async def rehearse(
-    stage: Stage, migrations: Sequence[Migration], fixtures: Fixtures, listener: RehearsalListener
+    stage: RehearsalStage,
+    migrations: Sequence[Migration],
+    fixtures: Fixtures,
+    listener: RehearsalListener,
 ) -> Rehearsal:
     """Take each migration up, down and up again, in the order given.
 
@@ -129,7 +132,7 @@ async def rehearse(
 
 
 @asynccontextmanager
-async def _session(stage: Stage) -> AsyncIterator[Connection]:
+async def _session(stage: RehearsalStage) -> AsyncIterator[Connection]:
     """A session for what is asked between two runs. Raises Unreachable."""
     connection = await open_session(
         stage.settings, application_name=APPLICATION_NAME, target=stage.target
@@ -163,34 +166,8 @@ def _skipped(migration: Migration, why: str) -> MigrationRehearsal:
     parts = PartList()
     parts.skipped(why, RehearsalPart.UP)
     return MigrationRehearsal(
-        migration.version, migration.label, _file(migration), tuple(parts.found)
+        migration.version, migration.label, file_of(migration), tuple(parts.found)
     )
-
-
-def _file(migration: Migration) -> str:
-    return migration.files[0].name if migration.files else ""
-
-
-class _Times(Silence):
-    """Hears how long statements take."""
-
-    def __init__(self) -> None:
-        self.found: list[StatementTime] = []
-        self._direction = Direction.UP
-
-    def step_started(self, migration: Migration, direction: Direction) -> None:
-        """Remember which way it goes."""
-        self._direction = direction
-
-    def statement_finished(
-        self, migration: Migration, statement: Statement, index: int, total: int, duration_ms: int
-    ) -> None:
-        """Keep the time."""
-        section = migration.section(self._direction)
-        file = (section.file if section is not None else "") or _file(migration)
-        self.found.append(
-            StatementTime(self._direction, file, statement.line, statement.summary, duration_ms)
-        )
 
 
 class _Course:
@@ -198,7 +175,7 @@ class _Course:
 
     def __init__(
         self,
-        stage: Stage,
+        stage: RehearsalStage,
         migrations: Sequence[Migration],
         fixtures: Fixtures,
         connection: Connection,
@@ -223,7 +200,7 @@ class _Course:
         for one in self._all:
             if one.version not in self._stage.ready:
                 continue
-            parts, times = PartList(), _Times()
+            parts, times = PartList(), StatementTimes()
             await self._seed(one, parts)
             await self._up(one, RehearsalPart.UP, parts, times)
             result = self._result(one, parts, times)
@@ -234,7 +211,7 @@ class _Course:
 
     async def rehearse(self, migration: Migration) -> MigrationRehearsal:
         """One migration through all its parts."""
-        parts, times, ignored = PartList(), _Times(), _Times()
+        parts, times, ignored = PartList(), StatementTimes(), StatementTimes()
         await self._seed(migration, parts)
         before, rows = await self._snapshot(), await self._contents()
         if not await self._up(migration, RehearsalPart.UP, parts, times):
@@ -256,12 +233,14 @@ class _Course:
         await self._check(self._fixtures.after.get(migration.version), parts)
         return self._result(migration, parts, times)
 
-    def _result(self, migration: Migration, parts: PartList, times: _Times) -> MigrationRehearsal:
+    def _result(
+        self, migration: Migration, parts: PartList, times: StatementTimes
+    ) -> MigrationRehearsal:
         notes = tuple(f"{one.part}: {one.note}" for one in parts.found if one.note)
         return MigrationRehearsal(
             migration.version,
             migration.label,
-            _file(migration),
+            file_of(migration),
             tuple(parts.found),
             tuple(times.found),
             notes,
@@ -279,7 +258,7 @@ class _Course:
             parts.failed(RehearsalPart.BEFORE, self._now_ms() - began, problem)
 
     async def _up(
-        self, migration: Migration, part: RehearsalPart, parts: PartList, times: _Times
+        self, migration: Migration, part: RehearsalPart, parts: PartList, times: StatementTimes
     ) -> bool:
         """Whether it went up; all before it are there."""
         through = self._all[: self._all.index(migration) + 1]
@@ -297,7 +276,7 @@ class _Course:
         )
         return self._took(outcome, part, parts, self._now_ms() - began)
 
-    async def _down(self, migration: Migration, parts: PartList, times: _Times) -> bool:
+    async def _down(self, migration: Migration, parts: PartList, times: StatementTimes) -> bool:
         """Whether it was taken back."""
         stage, began = self._stage, self._now_ms()
         outcome = await standalone.down(

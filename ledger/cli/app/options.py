@@ -299,9 +299,9 @@ class RolloutOptions(PaceOptions):
     require_rehearsal: Annotated[
         bool | None,
         typer.Option(
-            "--require-rehearsal/--no-require-rehearsal",
-            help="Going up: refuse to start without a rehearsal of this bundle that went well and "
-            "is not too old. Default: the setting.",
+            "--require-rehearsal",
+            help="Going up: refuse to start unless `ledger test` found this bundle to go well, not "
+            "long ago. Default: the setting.",
             rich_help_panel=HOW_FAR,
         ),
     ] = None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class RehearsalChoice:
     """What is rehearsed, in order; `ready` is applied before it from the folder's own files.
 
     `said` tells how that was decided.
@@ -34,7 +34,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RehearsalWish:
     """What a person says about it: everything, what comes after a version, or nothing."""
 
     every: bool
@@ -49,8 +49,8 @@ async def chosen(
     format: str | None,
     variables: Sequence[Variable],
     migrations: Sequence[Migration],
-    wanted: Wanted,
-) -> Choice:
+    wanted: RehearsalWish,
+) -> RehearsalChoice:
     """What is rehearsed of the folder. Raises `WrongArgument`."""
     if wanted.every and wanted.after is not None:
         raise WrongArgument("--all and --after say two things; leave one of them out")
@@ -61,23 +61,27 @@ async def chosen(
         said = f"those of {count} that come after {escaped(wanted.after)}"
         return _choice(whole, ready, said, wanted)
     if wanted.every or wanted.source == EMPTY:
-        return Choice(whole, frozenset(), f"all of {count}")
+        return RehearsalChoice(whole, frozenset(), f"all of {count}")
     if flags_of(ctx).load().settings.database_url is None:
         if wanted.source != FOLDER:
             raise WrongArgument(
                 "no ledger is named that knows which migrations that schema has; say through which "
                 "one with --after VERSION"
             )
-        return Choice(whole, frozenset(), f"all of {count}: no ledger is named that knows more")
+        return RehearsalChoice(
+            whole, frozenset(), f"all of {count}: no ledger is named that knows more"
+        )
     return await _pending(ctx, folder, format, variables, whole, wanted)
 
 
 def _choice(
-    whole: tuple[Migration, ...], there: frozenset[str], said: str, wanted: Wanted
-) -> Choice:
+    whole: tuple[Migration, ...], there: frozenset[str], said: str, wanted: RehearsalWish
+) -> RehearsalChoice:
     if wanted.source == FOLDER:
-        return Choice(whole, there, said)
-    return Choice(tuple(one for one in whole if one.version not in there), frozenset(), said)
+        return RehearsalChoice(whole, there, said)
+    return RehearsalChoice(
+        tuple(one for one in whole if one.version not in there), frozenset(), said
+    )
 
 
 def _through(migrations: Sequence[Migration], named: str) -> frozenset[str]:
@@ -96,8 +100,8 @@ async def _pending(
     format: str | None,
     variables: Sequence[Variable],
     whole: tuple[Migration, ...],
-    wanted: Wanted,
-) -> Choice:
+    wanted: RehearsalWish,
+) -> RehearsalChoice:
     """What some database of the fleet lacks; everything where nobody can say."""
     from ledger.domain.refusals import RequestRefusal
 
@@ -109,7 +113,7 @@ async def _pending(
         if wanted.source != FOLDER:
             raise
         said = f"all of {count}, for the ledger cannot say what is applied: {why}"
-        return Choice(whole, frozenset(), said)
+        return RehearsalChoice(whole, frozenset(), said)
     there = frozenset(one.version for one in whole) - frozenset(lacking)
     said = f"{number_of(len(whole) - len(there), 'migration')} of {len(whole)} that some "
     return _choice(whole, there, f"{said}database lacks", wanted)

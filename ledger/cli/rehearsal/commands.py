@@ -27,7 +27,7 @@ from ledger.cli.app.schemas import schemas_in
 from ledger.cli.app.scratch import ScratchOptions, say_lacks, say_left_over
 from ledger.cli.app.variables import declared, reading_of
 from ledger.cli.db.options import TimeoutOptions
-from ledger.cli.rehearsal.choice import Choice, Wanted, chosen
+from ledger.cli.rehearsal.choice import RehearsalChoice, RehearsalWish, chosen
 from ledger.errors import LedgerError, WrongArgument
 from migrations.printable import escaped, why_unreadable
 
@@ -147,7 +147,7 @@ async def rehearse_folder(
     home = which.fixtures or _beside(which.folder)
     fixtures = load_fixtures(home, migrations, needed=which.fixtures is not None)
     kind = where.source[0]
-    wanted = Wanted(which.every, which.after, kind)
+    wanted = RehearsalWish(which.every, which.after, kind)
     choice = await chosen(ctx, which.folder, which.format, variables, migrations, wanted)
     if not {one.version for one in choice.migrations} - choice.ready:
         say(f"Nothing is rehearsed: {choice.said}; --all rehearses every migration.", always=True)
@@ -190,7 +190,7 @@ def _refuse_unwritable(file: Path | None) -> None:
 
 async def _rehearsed(
     ctx: typer.Context,
-    choice: Choice,
+    choice: RehearsalChoice,
     fixtures: Fixtures,
     which: RehearsedOptions,
     where: ScratchOptions,
@@ -199,14 +199,14 @@ async def _rehearsed(
 ) -> tuple[Rehearsal, tuple[Lack, ...]]:
     from ledger.scratch import opened_scratch
     from migrations.model.folder_history import journal_key
-    from migrations.rehearsal.rehearsal import Stage, rehearse
+    from migrations.rehearsal.rehearsal import RehearsalStage, rehearse
 
     say(f"Rehearsed: {choice.said}.")
     place, schema = where.place(ctx), _schema(choice, where, target)
     async with opened_scratch(place, schema, say=say) as scratch:
         say_left_over(scratch)
         say_lacks(scratch.lacks)
-        stage = Stage(
+        stage = RehearsalStage(
             scratch.settings,
             target=journal_key(target),
             limits=patience.limits(ctx),
@@ -214,11 +214,11 @@ async def _rehearsed(
             psql_shell=which.allow_shell,
             ready=choice.ready,
         )
-        found = await rehearse(stage, choice.migrations, fixtures, Progress())
+        found = await rehearse(stage, choice.migrations, fixtures, RehearsalProgress())
         return found, scratch.lacks
 
 
-def _schema(choice: Choice, where: ScratchOptions, target: str) -> Schema | None:
+def _schema(choice: RehearsalChoice, where: ScratchOptions, target: str) -> Schema | None:
     """What the scratch database is set up with; of the folder's own, only what it may not make."""
     from migrations.rehearsal.surroundings import surroundings
 
@@ -231,7 +231,7 @@ def _schema(choice: Choice, where: ScratchOptions, target: str) -> Schema | None
     return where.from_file(target) or surroundings(choice.migrations, target)
 
 
-class Progress:
+class RehearsalProgress:
     """Says on stderr how far it is."""
 
     def begun(self, label: str, number: int, total: int) -> None:
@@ -278,7 +278,7 @@ async def _record(
 def _show(
     output: Output,
     found: Rehearsal,
-    choice: Choice,
+    choice: RehearsalChoice,
     folder: Path,
     migrations: Sequence[Migration],
     lacks: Sequence[Lack],

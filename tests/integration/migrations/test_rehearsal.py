@@ -11,7 +11,7 @@ import pytest
 
 from migrations.formats.bundle import load_folder
 from migrations.rehearsal.fixtures import load_fixtures
-from migrations.rehearsal.rehearsal import IRREVERSIBLE, Stage, rehearse
+from migrations.rehearsal.rehearsal import IRREVERSIBLE, RehearsalStage, rehearse
 from migrations.rehearsal.results import (
     Mark,
     MigrationRehearsal,
@@ -77,7 +77,7 @@ async def rehearsed(
     migrations = load_folder(folder).migrations
     fixtures = load_fixtures(folder.parent / "tests", migrations, needed=False)
     settings = ConnectionSettings.from_url(url, allow_plaintext=True)
-    stage = Stage(settings, ready=frozenset(ready))
+    stage = RehearsalStage(settings, ready=frozenset(ready))
     return await rehearse(stage, migrations, fixtures, heard or Heard())
 
 

@@ -48,7 +48,7 @@ def test_the_commands_are_the_ones_that_the_documentation_lists() -> None:
             "fleet list", "fleet label", "fleet repoint",
             "fleet suspend", "fleet reinstate", "fleet reset-fence", "fleet retire", "fleet check",
             "drift", "agents",
-            "bundle register", "bundle list", "bundle show", "create", "lint",
+            "bundle register", "bundle list", "bundle show", "create", "lint", "test",
             "plan", "up", "down", "status", "resolve",
             "rollout start", "rollout pause", "rollout resume", "rollout abort",
             "rollout rollback", "rollout retry", "rollout status", "rollout list", "rollout watch",
@@ -87,6 +87,7 @@ LOOKING = frozenset({
     "fleet list", "fleet check", "fleet diff", "fleet show", "agents",
     "bundle list", "bundle show", "keys list",
     "rollout status", "rollout list", "db status", "db verify", "db snapshot", "db diff", "lint",
+    "test",
 })  # fmt: skip
 CARRYING_ON = frozenset({"serve", "rollout watch"})
 """They work on what somebody else has asked for."""
