@@ -224,6 +224,7 @@ class PreflightResult:
     """What one check found: `limit` is the bound that decided, or would have next.
 
     `said` has the evidence, and what to do, where it does not pass; names, and no query text.
+    `tables` are the largest touched tables, each with its value, of the checks that are about them.
     """
 
     check: PreflightCheck
@@ -231,6 +232,7 @@ class PreflightResult:
     value: float | None = None
     limit: float | None = None
     said: str = ""
+    tables: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         """Whatever a tenant's names hold is one line that nothing in it can break."""
@@ -238,10 +240,16 @@ class PreflightResult:
         if len(said) > SAID_MAX_CHARS:
             said = said[: SAID_MAX_CHARS - 2] + " …"
         object.__setattr__(self, "said", said)
+        named = tuple((escaped(name), value) for name, value in self.tables)
+        object.__setattr__(self, "tables", named)
 
 
 def judged(
-    check: PreflightCheck, value: float | None, said: str, bounds: CheckBounds
+    check: PreflightCheck,
+    value: float | None,
+    said: str,
+    bounds: CheckBounds,
+    tables: tuple[tuple[str, float], ...] = (),
 ) -> PreflightResult:
     """What a value comes to within these bounds; `None` is unknown, and `said` why."""
     if value is None:
@@ -249,9 +257,9 @@ def judged(
     shown = round(value, 1)
     for verdict, bound in ((_BLOCK, bounds.block), (_WARN, bounds.warn)):
         if bound is not None and _is_beyond(check, value, bound):
-            return PreflightResult(check, verdict, shown, bound, said)
+            return PreflightResult(check, verdict, shown, bound, said, tables)
     limit = bounds.block if bounds.warn is None else bounds.warn
-    return PreflightResult(check, _FINE, shown, limit)
+    return PreflightResult(check, _FINE, shown, limit, tables=tables)
 
 
 def counted(result: PreflightResult, policy: PreflightPolicy) -> PreflightVerdict:

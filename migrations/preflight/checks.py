@@ -45,6 +45,8 @@ class Measured:
 
     value: float | None
     said: str = ""
+    tables: tuple[tuple[str, float], ...] = ()
+    """Those that it was taken of, the largest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def _result(one: CheckDeclaration, situation: Situation) -> PreflightResult:
     if one.needs is not None and (why := situation.answers.refused.get(one.needs)):
         return judged(one.check, None, f"{why}; {_remedy(one.needs)}", bounds)
     measured = one.measure(situation)
-    return judged(one.check, measured.value, measured.said, bounds)
+    return judged(one.check, measured.value, measured.said, bounds, measured.tables)
 
 
 def _remedy(question: PreflightQuestion) -> str:
@@ -228,11 +230,12 @@ def _table_rows(situation: Situation) -> Measured:
 
 
 def _largest(rows: Sequence[Sequence[Any]], unit: int) -> Measured:
-    known = [(float(amount), name) for name, amount in rows if amount is not None]
+    known = [(name, float(amount) / unit) for name, amount in rows if amount is not None]
     if not known:
         return Measured(0)
-    amount, name = max(known)
-    return Measured(amount / unit, f"{name}; plan for a long run, or raise the limit")
+    name, most = max(known, key=lambda one: one[1])
+    tables = tuple((one, round(amount, 1)) for one, amount in known)
+    return Measured(most, f"{name}; plan for a long run, or raise the limit", tables)
 
 
 def _connections(situation: Situation) -> Measured:

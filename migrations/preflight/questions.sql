@@ -86,11 +86,11 @@ SELECT pg_catalog.jsonb_build_object(
                 WHERE h.oid = t.oid AND h.mode = 'AccessExclusiveLock')
             THEN pg_catalog.pg_total_relation_size(t.oid) END,
             t.relpages::bigint * pg_catalog.current_setting('block_size')::bigint) AS bytes
-        FROM touched AS t WHERE t.relkind IN ('r', 'm', 't') ORDER BY 2 DESC NULLS LAST LIMIT 3) AS s),
+        FROM touched AS t WHERE t.relkind IN ('r', 'm', 't') ORDER BY 2 DESC NULLS LAST LIMIT 20) AS s),
     'longest', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(s.name, s.rows)) FROM (
         SELECT t.name, greatest(t.reltuples::double precision, st.n_live_tup::double precision, 0) AS rows
         FROM touched AS t LEFT JOIN pg_catalog.pg_stat_all_tables AS st ON st.relid = t.oid
-        WHERE t.relkind IN ('r', 'm') ORDER BY 2 DESC NULLS LAST LIMIT 3) AS s),
+        WHERE t.relkind IN ('r', 'm') ORDER BY 2 DESC NULLS LAST LIMIT 20) AS s),
     'touched', (SELECT pg_catalog.count(*) FROM touched),
     'invalid', (SELECT pg_catalog.jsonb_agg(s.name) FROM (
         SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name

@@ -12,6 +12,7 @@ from migrations.model.folder_history import schema_of
 from migrations.printable import escaped
 from migrations.sql.grammar import GrammarError, parse, roles
 from migrations.sql.literals import quote_ident, quote_literal
+from migrations.target.failure import from_error
 from migrations.target.session import Connection, ConnectionSettings
 
 AT_ONCE = 50
@@ -93,8 +94,8 @@ class Builder:
 
 
 def said(error: BaseException) -> str:
-    """What a server says, in one line that nothing in it can break."""
-    return escaped(str(error) or type(error).__name__)
+    """What a server says, in one line that nothing in it can break, and without values."""
+    return from_error(error).message
 
 
 async def make_target(builder: Builder, target: str) -> None:

@@ -72,9 +72,13 @@ class SqlSchema:
 
 @dataclass(frozen=True, slots=True)
 class FolderSchema:
-    """What these migrations make: they are applied, as on any database, with a journal."""
+    """What these migrations make: they are applied, as on any database, with a journal.
+
+    Unless they are `applied` only the target and the extensions that they name are made.
+    """
 
     migrations: tuple[Migration, ...]
+    applied: bool = True
     target: str = ""
     programs: frozenset[Language] = frozenset()
     psql_shell: bool = False
@@ -224,7 +228,9 @@ async def _loaded(builder: Builder, schema: SqlSchema) -> list[Lack]:
         failed = await play(builder, session, pieces)
     finally:
         await close_session(session)
-    return [*lacks, *(Lack(escaped(piece.what), why) for piece, why in failed.items())]
+    # Another release's dump sets what this one does not know; nothing is missing then.
+    kept = {one: why for one, why in failed.items() if not one.sql.startswith("SET ")}
+    return [*lacks, *(Lack(escaped(one.what), why) for one, why in kept.items())]
 
 
 def _read(schema: SqlSchema) -> tuple[list[RawStatement], str]:
@@ -259,9 +265,11 @@ async def _applied(builder: Builder, schema: FolderSchema) -> list[Lack]:
         if statement.summary.startswith("CREATE EXTENSION")
         for raw in parse(statement.text)
         # Any other fails where the extension is there already.
-        if raw.node.if_not_exists
+        if raw.node.if_not_exists or not schema.applied
     ]
     lacks = await make_extensions(builder, wanted)
+    if not schema.applied:
+        return lacks
     outcome = await standalone.up(
         builder.settings,
         schema.migrations,
