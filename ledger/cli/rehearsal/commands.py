@@ -34,6 +34,7 @@ from migrations.printable import escaped, why_unreadable
 if TYPE_CHECKING:
     from ledger.contracts.registry import Variable
     from migrations.model.migration import Migration
+    from migrations.model.traces import Trace
     from migrations.rehearsal.fixtures import Fixtures
     from migrations.rehearsal.results import MigrationRehearsal, Rehearsal
     from migrations.scratch.builder import Lack
@@ -122,6 +123,15 @@ async def rehearse_folder(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    statements: Annotated[
+        bool,
+        typer.Option(
+            "--statements",
+            help="Tell each statement: how long it took, and which locks it takes on tables that "
+            "are in use.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
     record: Annotated[
         bool | None,
         typer.Option(
@@ -153,10 +163,11 @@ async def rehearse_folder(
         say(f"Nothing is rehearsed: {choice.said}; --all rehearses every migration.", always=True)
         return ExitCode.OK
     found, lacks = await _rehearsed(ctx, choice, fixtures, which, where, patience, target)
+    seen = await _seen(ctx, choice, where, target) if statements else None
     recorded = ""
     if record or (record is None and settings.database_url is not None):
         recorded = await _record(ctx, which, variables, migrations, found, kind, why, record)
-    _show(Output(output), found, choice, which.folder, migrations, lacks, recorded, kind)
+    _show(Output(output), found, choice, which.folder, migrations, lacks, recorded, kind, seen)
     for name in fixtures.unread:
         say(f"nothing reads {name}; fixtures are called VERSION.before.sql and VERSION.after.sql")
     if junit is not None:
@@ -216,6 +227,24 @@ async def _rehearsed(
         )
         found = await rehearse(stage, choice.migrations, fixtures, RehearsalProgress())
         return found, scratch.lacks
+
+
+async def _seen(
+    ctx: typer.Context, choice: RehearsalChoice, where: ScratchOptions, target: str
+) -> Trace:
+    """What the statements do to tables, seen on a scratch database of their own."""
+    from ledger.scratch import opened_scratch
+    from migrations.model.folder_history import journal_key
+    from migrations.scratch.trace import trace
+
+    async with opened_scratch(where.place(ctx), _schema(choice, where, target), say=say) as scratch:
+        return await trace(
+            scratch,
+            [one for one in choice.migrations if one.version not in choice.ready],
+            applied=[one for one in choice.migrations if one.version in choice.ready],
+            target=journal_key(target),
+            together=False,
+        )
 
 
 def _schema(choice: RehearsalChoice, where: ScratchOptions, target: str) -> Schema | None:
@@ -284,6 +313,7 @@ def _show(
     lacks: Sequence[Lack],
     recorded: str,
     kind: str,
+    seen: Trace | None,
 ) -> None:
     from ledger.cli.rehearsal import page
 
@@ -293,7 +323,7 @@ def _show(
     row_of = page.people_row if output.for_people else page.row
     output.rows(
         "test",
-        [row_of(one, folder, files) for one in found.migrations],
+        [row_of(one, folder, files, seen) for one in found.migrations],
         page.COLUMNS if output.for_people else page.FIELDS,
         empty="",
         succeeded=found.succeeded,
@@ -305,6 +335,8 @@ def _show(
         lacks=[{"what": one.what, "why": one.why} for one in lacks],
         recorded_for=recorded or None,
     )
+    if seen is not None and output.for_people:
+        output.lines(list(page.statements(found, folder, seen)))
     for note in found.notes:
         say(f"note: {note}")
     output.tell(page.counted(found))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ledger.cli.db.catalog import lines_of, row_of
 from ledger.cli.lint.scope import shown_path
 from ledger.domain.wording import number_of
+from migrations.model.migration import Direction
 from migrations.printable import escaped
 from migrations.rehearsal.results import (
     Mark,
@@ -17,10 +18,13 @@ from migrations.rehearsal.results import (
     Rehearsal,
     RehearsalPart,
     RehearsalProblem,
+    StatementTime,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from migrations.model.traces import Trace, TracedStatement
 
 SHOWN = 40
 """Objects that differ, and statements, that people see of one problem; the JSON form has all."""
@@ -85,8 +89,10 @@ def counted(found: Rehearsal) -> str:
     return f"{', '.join(said)}, on {release}, in {found.duration_ms / 1000:.1f} s."
 
 
-def row(one: MigrationRehearsal, folder: Path, files: frozenset[str]) -> dict[str, Any]:
-    """One migration as data."""
+def row(
+    one: MigrationRehearsal, folder: Path, files: frozenset[str], seen: Trace | None
+) -> dict[str, Any]:
+    """One migration as data; `seen` is what a trace says of its statements, if there is one."""
     times: Mapping[RehearsalPart, PartResult] = {part.part: part for part in one.parts}
     return {
         "migration": one.label,
@@ -97,24 +103,75 @@ def row(one: MigrationRehearsal, folder: Path, files: frozenset[str]) -> dict[st
         "note": _note(one),
         "notes": list(one.notes),
         "parts": [_part(part, folder, files) for part in one.parts],
-        "statements": [
-            {
-                "direction": statement.direction,
-                "file": shown_path(folder, statement.file),
-                "line": statement.line,
-                "statement": statement.summary,
-                "duration_ms": statement.duration_ms,
-            }
-            for statement in one.statements
-        ],
+        "statements": [_statement(one, statement, folder, seen) for statement in one.statements],
     }
 
 
-def people_row(one: MigrationRehearsal, folder: Path, files: frozenset[str]) -> dict[str, Any]:
+def _statement(
+    one: MigrationRehearsal, statement: StatementTime, folder: Path, seen: Trace | None
+) -> dict[str, Any]:
+    traced = _traced(one, statement, seen)
+    locks = (
+        {
+            "locks": [{"table": lock.table, "mode": lock.mode.words} for lock in traced.locks],
+            "rewrites": list(traced.rewrites),
+            "scans": list(traced.scans),
+            "untraced": traced.untraced or None,
+        }
+        if traced is not None
+        else {}
+    )
+    return {
+        "direction": statement.direction,
+        "file": shown_path(folder, statement.file),
+        "line": statement.line,
+        "statement": statement.summary,
+        "duration_ms": statement.duration_ms,
+        **locks,
+    }
+
+
+def _traced(
+    one: MigrationRehearsal, statement: StatementTime, seen: Trace | None
+) -> TracedStatement | None:
+    """What a trace saw of a statement on its way up."""
+    if seen is None or statement.direction is not Direction.UP:
+        return None
+    place = statement.file, statement.line, statement.summary
+    found = seen.of(one.version)
+    return next((each for each in found if (each.file, each.line, each.statement) == place), None)
+
+
+def statements(found: Rehearsal, folder: Path, seen: Trace) -> Iterator[str]:
+    """A line for each statement: where, how long, and what it does to tables in use."""
+    for one in found.migrations:
+        if one.statements:
+            yield ""
+            yield escaped(one.label)
+        for statement in one.statements:
+            traced = _traced(one, statement, seen)
+            place = escaped(f"{shown_path(folder, statement.file)}:{statement.line}")
+            what = f"{statement.direction}, {place}: {escaped(statement.summary)}"
+            yield f"  {what}, {statement.duration_ms:,} ms{_effects(traced)}"
+
+
+def _effects(traced: TracedStatement | None) -> str:
+    if traced is None:
+        return ""
+    said = [f"{one.mode.words} on {escaped(one.table)}" for one in traced.locks]
+    said += [f"rewrites {escaped(table)}" for table in traced.rewrites]
+    said += [f"reads all of {escaped(table)}" for table in traced.scans]
+    said += [f"not traced: {escaped(traced.untraced)}"] if traced.untraced else []
+    return f"; {', '.join(said)}" if said else ""
+
+
+def people_row(
+    one: MigrationRehearsal, folder: Path, files: frozenset[str], seen: Trace | None
+) -> dict[str, Any]:
     """One migration for a table: times with their unit, and whether they ended well."""
     times = {part.part: part for part in one.parts}
     shown = {_key(part): _took(times.get(part)) for part in _TIMED}
-    return row(one, folder, files) | shown
+    return row(one, folder, files, seen) | shown
 
 
 def _duration_ms(part: PartResult | None) -> int | None:

@@ -145,6 +145,22 @@ async def test_the_result_is_data_and_junit_too(
     assert (case.get("file"), case.get("line")) == ("migrations/3_note.sql", "6")
 
 
+async def test_statements_are_told_with_their_times_and_the_locks_that_they_take(
+    ledger: LedgerProgram, migrations: Path, scratch: str
+) -> None:
+    typed = "ALTER TABLE parcels ALTER weight TYPE bigint"
+    (migrations / "3_wide.sql").write_text(f"-- +migrate Up\n{typed};\n")
+    answer = await ledger("test", "--statements", "-o", "json")
+    assert answer.code == ExitCode.OK, answer.err
+    (statement,) = answer.items[2]["statements"]
+    assert statement["locks"] == [{"table": "public.parcels", "mode": "ACCESS EXCLUSIVE"}]
+    assert statement["rewrites"] == ["public.parcels"]
+    people = await ledger("test", "--statements", "--after", "2")
+    assert people.code == ExitCode.OK, people.err
+    assert "up, migrations/3_wide.sql:2: ALTER TABLE parcels, " in people.out
+    assert "ms; ACCESS EXCLUSIVE on public.parcels, rewrites public.parcels" in people.out
+
+
 async def test_names_that_could_paint_on_a_terminal_are_shown_escaped_everywhere(
     ledger: LedgerProgram, migrations: Path, scratch: str, tmp_path: Path
 ) -> None:
