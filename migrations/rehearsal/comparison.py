@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from migrations.catalog.difference import difference
 from migrations.catalog.remedy import remedy
 from migrations.catalog.snapshot import Snapshot
@@ -10,7 +12,8 @@ from migrations.model.migration import Migration, Section
 from migrations.printable import escaped
 from migrations.rehearsal.contents import Contents, changes_of
 from migrations.rehearsal.fixtures import SeedFile
-from migrations.rehearsal.results import RehearsalProblem
+from migrations.rehearsal.results import MigrationRehearsal, RehearsalPart, RehearsalProblem
+from migrations.rehearsal.rows import Filled
 
 NO_ROWS = "no table had a row that could be lost"
 OTHER_SCHEMA = "after the down the schema is not what it was before the up"
@@ -63,6 +66,26 @@ def lost(
         return (), NO_ROWS
     kept = [f"{escaped(loss.what)} does not come back: {escaped(loss.why)}" for loss in declared]
     return (), "; ".join(kept)
+
+
+def notes_of(results: Sequence[MigrationRehearsal], filled: Sequence[Filled]) -> tuple[str, ...]:
+    """What whoever reads the result should know: tables without rows."""
+    unlike = [
+        f"not all values could be made in {one.table}: {one.why}" for one in filled if one.why
+    ]
+    bare = sum(
+        1
+        for one in results
+        if (part := one.part(RehearsalPart.CONTENTS)) is not None and part.note == NO_ROWS
+    )
+    if not bare:
+        return tuple(unlike)
+    what = "1 migration was" if bare == 1 else f"{bare:,} migrations were"
+    return (
+        *unlike,
+        f"{what} taken back while no table had a row, so nobody saw what the way back loses; "
+        "rows come from VERSION.before.sql",
+    )
 
 
 def _place(migration: Migration, section: Section | None) -> tuple[str, int | None]:

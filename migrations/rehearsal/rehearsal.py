@@ -16,9 +16,10 @@ from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.errors import Unreachable
 from migrations.model.attempt import Limits, Verdict
 from migrations.model.baselines import set_aside
+from migrations.model.folder_history import schema_of
 from migrations.model.migration import Language, Migration
 from migrations.model.work import Outcome
-from migrations.rehearsal.comparison import NO_ROWS, left_behind, lost, problem_of
+from migrations.rehearsal.comparison import left_behind, lost, notes_of, problem_of
 from migrations.rehearsal.contents import Contents, contents_of
 from migrations.rehearsal.fixtures import CheckFile, Fixtures
 from migrations.rehearsal.play import MS, check, seed
@@ -29,6 +30,8 @@ from migrations.rehearsal.results import (
     RehearsalPart,
     RehearsalProblem,
 )
+from migrations.rehearsal.rows import Filled, fill, grow
+from migrations.rehearsal.shapes import TableShape
 from migrations.rehearsal.times import StatementTimes, file_of
 from migrations.target.failure import from_error
 from migrations.target.session import (
@@ -43,6 +46,8 @@ from migrations.target.session import (
 
 APPLICATION_NAME = "migration-ledger test"
 """What `pg_stat_activity` shows."""
+ROWS_MOST = 10_000
+"""Enough to see what is lost; all of them are read after each way back."""
 IRREVERSIBLE = "it has no down section, so it cannot be taken back"
 NOT_REACHED = "not reached: what came before it failed"
 NO_VERIFY = "it has no Verify section"
@@ -93,6 +98,10 @@ class RehearsalStage:
     programs: frozenset[Language] = frozenset()
     psql_shell: bool = False
     ready: frozenset[str] = frozenset()
+    shapes: tuple[TableShape, ...] = ()
+    """Tables that get rows like these, as soon as they are there."""
+    rows_most: int = ROWS_MOST
+    """Rows that one table gets."""
     clock: Clock = SYSTEM_CLOCK
 
 
@@ -128,7 +137,7 @@ async def rehearse(
         for one in migrations
         if one.version in aside and one.version not in stage.ready
     ]
-    return Rehearsal(version, tuple(results), (*left_out, *_notes(results)), took)
+    return Rehearsal(version, tuple(results), (*left_out, *notes_of(results, course.filled)), took)
 
 
 @asynccontextmanager
@@ -145,21 +154,6 @@ async def _session(stage: RehearsalStage) -> AsyncIterator[Connection]:
         raise Unreachable(_AWAY) from None
     finally:
         await close_session(connection)
-
-
-def _notes(results: Sequence[MigrationRehearsal]) -> tuple[str, ...]:
-    bare = sum(
-        1
-        for one in results
-        if (part := one.part(RehearsalPart.CONTENTS)) is not None and part.note == NO_ROWS
-    )
-    if not bare:
-        return ()
-    what = "1 migration was" if bare == 1 else f"{bare:,} migrations were"
-    return (
-        f"{what} taken back while no table had a row, so nobody saw what the way back loses; "
-        "rows come from VERSION.before.sql",
-    )
 
 
 def _skipped(migration: Migration, why: str) -> MigrationRehearsal:
@@ -184,6 +178,9 @@ class _Course:
         self._all = migrations
         self._fixtures = fixtures
         self._connection = connection
+        self._waiting = stage.shapes
+        self.filled: list[Filled] = []
+        """Tables that got rows, or should have got some."""
         self.lost = False
         """Whether the database is in a state from which nothing goes on."""
 
@@ -212,6 +209,7 @@ class _Course:
     async def rehearse(self, migration: Migration) -> MigrationRehearsal:
         """One migration through all its parts."""
         parts, times, ignored = PartList(), StatementTimes(), StatementTimes()
+        await self._fill()
         await self._seed(migration, parts)
         before, rows = await self._snapshot(), await self._contents()
         if not await self._up(migration, RehearsalPart.UP, parts, times):
@@ -245,6 +243,15 @@ class _Course:
             tuple(times.found),
             notes,
         )
+
+    async def _fill(self) -> None:
+        """Make rows in tables of known shapes that are there by now."""
+        schema = schema_of(self._stage.target)
+        self.filled = [await grow(self._connection, one, schema) for one in self.filled]
+        made = await fill(self._connection, self._waiting, schema, self._stage.rows_most)
+        self.filled += made
+        there = {one.shape for one in made}
+        self._waiting = tuple(one for one in self._waiting if one not in there)
 
     async def _seed(self, migration: Migration, parts: PartList) -> None:
         file = self._fixtures.before.get(migration.version)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from migrations.model.traces import Trace
     from migrations.rehearsal.fixtures import Fixtures
     from migrations.rehearsal.results import MigrationRehearsal, Rehearsal
+    from migrations.rehearsal.shapes import TableShape
     from migrations.scratch.builder import Lack
     from migrations.scratch.schema import Schema
 
@@ -62,6 +63,25 @@ class RehearsedOptions(OptionGroup):
             "folder of migrations.",
         ),
     ] = None
+    rows_like: Annotated[
+        Path | None,
+        typer.Option(
+            "--rows-like",
+            metavar="FILE",
+            help="Make rows in tables like those whose shapes `ledger db shapes` wrote there.",
+        ),
+    ] = None
+    rows_most: Annotated[
+        int,
+        typer.Option(
+            "--rows-most",
+            metavar="N",
+            min=1,
+            max=1_000_000,
+            help="With --rows-like: at most so many in each table.",
+            show_default=True,
+        ),
+    ] = 10_000
     allow_code: CodeOption = False
     allow_shell: ShellOption = False
     every: Annotated[
@@ -154,6 +174,7 @@ async def rehearse_folder(
     variables = declared(which.var, settings)
     _refuse_unwritable(junit)
     migrations = await _loaded(which, variables)
+    shapes = _shapes(which.rows_like)
     home = which.fixtures or _beside(which.folder)
     fixtures = load_fixtures(home, migrations, needed=which.fixtures is not None)
     kind = where.source[0]
@@ -162,7 +183,7 @@ async def rehearse_folder(
     if not {one.version for one in choice.migrations} - choice.ready:
         say(f"Nothing is rehearsed: {choice.said}; --all rehearses every migration.", always=True)
         return ExitCode.OK
-    found, lacks = await _rehearsed(ctx, choice, fixtures, which, where, patience, target)
+    found, lacks = await _rehearsed(ctx, choice, fixtures, shapes, which, where, patience, target)
     seen = await _seen(ctx, choice, where, target) if statements else None
     recorded = ""
     if record or (record is None and settings.database_url is not None):
@@ -184,6 +205,21 @@ async def _loaded(which: RehearsedOptions, variables: Sequence[Variable]) -> tup
     return (await asyncio.to_thread(load_folder, which.folder, which.format, reading)).migrations
 
 
+def _shapes(file: Path | None) -> tuple[TableShape, ...]:
+    """The shapes in a file, if one is named. Raises `WrongArgument`."""
+    from migrations.rehearsal.shapes import read
+
+    if file is None:
+        return ()
+    try:
+        return read(file.read_bytes())
+    except OSError as error:
+        why = f"cannot be read ({why_unreadable(error)})"
+    except ValueError as error:
+        why = str(error)
+    raise WrongArgument(f"{escaped(str(file))}: {why}; write one with `ledger db shapes --to FILE`")
+
+
 def _beside(folder: Path) -> Path:
     from migrations.formats.multi_folder import folders_of
 
@@ -203,6 +239,7 @@ async def _rehearsed(
     ctx: typer.Context,
     choice: RehearsalChoice,
     fixtures: Fixtures,
+    shapes: tuple[TableShape, ...],
     which: RehearsedOptions,
     where: ScratchOptions,
     patience: TimeoutOptions,
@@ -224,6 +261,8 @@ async def _rehearsed(
             programs=languages(which.allow_code),
             psql_shell=which.allow_shell,
             ready=choice.ready,
+            shapes=shapes,
+            rows_most=which.rows_most,
         )
         found = await rehearse(stage, choice.migrations, fixtures, RehearsalProgress())
         return found, scratch.lacks

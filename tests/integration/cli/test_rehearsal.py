@@ -317,3 +317,26 @@ async def test_a_ledger_that_cannot_be_reached_takes_nothing_from_the_result(
     unnamed = await ledger("test", "--record")
     assert unnamed.code == ExitCode.USAGE
     assert json.dumps("LEDGER_DATABASE_URL")[1:-1] in unnamed.err
+
+
+async def test_rows_are_made_like_those_of_a_database_that_were_counted(
+    ledger: LedgerProgram, migrations: Path, scratch: str, database: str, tmp_path: Path
+) -> None:
+    connection = await asyncpg.connect(database)
+    await connection.execute(
+        "CREATE TABLE parcels (id bigint PRIMARY KEY, weight int);"
+        "INSERT INTO parcels SELECT n, n % 7 FROM generate_series(1, 50) AS n;"
+        "ANALYZE parcels; CREATE TABLE uncounted (id int)"
+    )
+    await connection.close()
+    shapes = await ledger("db", "shapes", "--to", "shapes.json", DATABASE_URL=database)
+    assert shapes.code == ExitCode.OK, shapes.err
+    assert "1 of 2 tables were never counted; run ANALYZE there" in shapes.err
+    (migrations / "3_no_weight.sql").write_text(LOSES)
+    lost = await ledger("test", "--rows-like", "shapes.json")
+    assert lost.code == ExitCode.FAILED
+    assert "public.parcels.weight: 50 values before, 0 after" in lost.out
+    (tmp_path / "shapes.json").write_text("[]")
+    wrong = await ledger("test", "--rows-like", "shapes.json")
+    assert wrong.code == ExitCode.USAGE
+    assert "shapes.json: this is no file of shapes; write one with `ledger db shapes" in wrong.err

@@ -57,7 +57,7 @@ def test_the_commands_are_the_ones_that_the_documentation_lists() -> None:
             "db up", "db down", "db status", "db verify",
             "adopt", "baseline", "repair",
             "db adopt", "db baseline", "db repair", "db export-history", "db remove-journal",
-            "db drop-backups", "db resolve", "db snapshot", "db diff",
+            "db drop-backups", "db resolve", "db snapshot", "db diff", "db shapes",
         ]
     )  # fmt: skip
 
@@ -87,7 +87,7 @@ LOOKING = frozenset({
     "fleet list", "fleet check", "fleet diff", "fleet show", "agents",
     "bundle list", "bundle show", "keys list",
     "rollout status", "rollout list", "db status", "db verify", "db snapshot", "db diff", "lint",
-    "test",
+    "test", "db shapes",
 })  # fmt: skip
 CARRYING_ON = frozenset({"serve", "rollout watch"})
 """They work on what somebody else has asked for."""
