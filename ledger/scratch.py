@@ -21,8 +21,10 @@ from ledger.bus.security import is_loopback
 from ledger.embedded.errors import ExtraMissing
 from ledger.embedded.postgres import EmbeddedPostgres
 from ledger.settings.errors import SettingsError
+from migrations.catalog.visit import visit
 from migrations.scratch.database import ScratchDatabase, scratch_database
-from migrations.scratch.errors import ScratchRefused
+from migrations.scratch.errors import SchemaUnusable, ScratchRefused
+from migrations.scratch.schema import CatalogSchema
 from migrations.target.session import ConnectionSettings
 
 if TYPE_CHECKING:
@@ -75,6 +77,25 @@ async def opened_scratch(
         return
     async with _own_server(say) as server, scratch_database(server, schema) as database:
         yield database
+
+
+async def catalog_at(address: str, target: str = "") -> CatalogSchema:
+    """The catalog of the database at an address, to make a scratch database like it; read-only.
+
+    Raises SettingsError, and SchemaUnusable for a database that says nothing.
+    """
+    try:
+        here = is_loopback(urlsplit(address).hostname or "localhost")
+        settings = ConnectionSettings.from_url(address, allow_plaintext=here)
+    except ValueError:
+        raise SettingsError(
+            "the address of the database cannot be read; write postgresql://user@host:5432/database"
+        ) from None
+    found = await visit(settings, target)
+    if found.snapshot is None:
+        why = found.failure.message if found.failure else "it says nothing"
+        raise SchemaUnusable(f"the schema of the database cannot be had: {why}")
+    return CatalogSchema(found.snapshot.document, found.snapshot.names, target)
 
 
 def _server(place: ScratchPlace) -> ConnectionSettings:

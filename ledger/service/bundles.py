@@ -21,7 +21,7 @@ from ledger.errors import NoBundle, UnknownBundle, VersionConflict
 from ledger.service.catch_up import brought_up
 from ledger.service.commit import ask_git
 from ledger.service.migration_refs import migration_ref
-from ledger.service.plan_texts import StepText, texts_of
+from ledger.service.plan_texts import PlannedMigrations, StepText, migrations_of, texts_of
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.bundles import STREAM, BundleState, read_bundles
 from ledger.store.port import Log, TextStore
@@ -105,6 +105,10 @@ class BundleService:
     async def texts_of(self, plan: Plan) -> tuple[StepText, ...]:
         """The SQL that this plan would run, as its first database gets it."""
         return await texts_of(plan, self._content.get)
+
+    async def migrations_of(self, plan: Plan) -> PlannedMigrations:
+        """The plan's migrations, as its first database gets them."""
+        return await migrations_of(plan, self._content.get)
 
     async def register(
         self,

@@ -111,6 +111,14 @@ class DriftService:
             for fingerprint, databases in others[:COMPARED_MAX]
         ]
 
+    async def document(self, check: str, database: str, timeout_s: float) -> tuple[bytes, str]:
+        """The snapshot that a database sent to a check; empty, and why, where it sent none."""
+        result = await self._checks.answers(check, timeout_s)
+        sent = await self._checks.snapshots(check, [database])
+        documents, unseen = _documents(result, [database], sent)
+        (document,) = documents.values() or (b"",)
+        return document, unseen.get(database, "")
+
     async def accept(self, database: str, asked: RequestContext) -> bool:
         """Take the schema that a database drifted to for right. Whether that changed anything.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from ledger.domain.variables import ordered_values
 if TYPE_CHECKING:
     from ledger.contracts.registry import MigrationRef
     from ledger.service.plans import Plan
-    from migrations.model.migration import Section
+    from migrations.model.migration import Migration, Section
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,18 @@ class StepText:
     remark: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class PlannedMigrations:
+    """A plan's migrations with their statements, as `database` gets them.
+
+    `applied` are those of the bundle that it has, in order.
+    """
+
+    database: str
+    pending: tuple[Migration, ...]
+    applied: tuple[Migration, ...] = ()
+
+
 async def texts_of(plan: Plan, stored: Callable[[str], Awaitable[bytes]]) -> tuple[StepText, ...]:
     """What the plan's migrations run on its first database, in order; none where it has none.
 
@@ -34,32 +46,64 @@ async def texts_of(plan: Plan, stored: Callable[[str], Awaitable[bytes]]) -> tup
     """
     if not plan.databases:
         return ()
+    from migrations.model.migration import Direction
+
+    direction = Direction.UP if plan.direction == "up" else Direction.DOWN
+    found = []
+    for ref, migration in zip(plan.steps, await _read(plan, plan.steps, stored), strict=True):
+        section = migration.section(direction)
+        if section is not None:
+            found.append(_told(ref, plan.databases[0], section))
+    return tuple(found)
+
+
+async def migrations_of(plan: Plan, stored: Callable[[str], Awaitable[bytes]]) -> PlannedMigrations:
+    """The plan's migrations as its first database gets them, and what it has of the bundle.
+
+    Of a plan for no database, nothing. Raises `LoadError`.
+    """
+    if not plan.databases:
+        return PlannedMigrations("", ())
+    from migrations.model.phases import through
+
+    steps = {ref.version for ref in plan.steps}
+    last = max(at for at, ref in enumerate(plan.bundle.migrations) if ref.version in steps)
+    before, _ = through(plan.bundle.migrations[:last], plan.request.phase)
+    # A baseline stands in the place of what is there already.
+    had = [ref for ref in before if ref.version not in steps and ref.replaces is None]
+    return PlannedMigrations(
+        plan.databases[0],
+        await _read(plan, plan.steps, stored),
+        await _read(plan, had, stored),
+    )
+
+
+async def _read(
+    plan: Plan, refs: Sequence[MigrationRef], stored: Callable[[str], Awaitable[bytes]]
+) -> tuple[Migration, ...]:
     from migrations.formats import Reading
     from migrations.formats.bundle import load_files
-    from migrations.model.migration import Direction, SourceFile
+    from migrations.model.migration import SourceFile
 
-    database = plan.databases[0]
-    direction = Direction.UP if plan.direction == "up" else Direction.DOWN
     read = plan.folder.texts if plan.folder else ()
     own = {hashlib.sha256(text).hexdigest(): text for text in read}
-    values = _values(plan, database)
+    values = _values(plan, plan.databases[0])
     found = []
-    for ref in plan.steps:
+    for ref in refs:
         files = [
             SourceFile(file.name, own[one] if (one := file.sha256) in own else await stored(one))
             for file in ref.files
         ]
         mine = {name: value for name, value in values.items() if name in ref.variables}
-        migration = load_files(
-            ref.format,
-            files,
-            version=ref.version,
-            name=ref.name,
-            reading=Reading(mine, programs=True),
+        found.append(
+            load_files(
+                ref.format,
+                files,
+                version=ref.version,
+                name=ref.name,
+                reading=Reading(mine, programs=True),
+            )
         )
-        section = migration.section(direction)
-        if section is not None:
-            found.append(_told(ref, database, section))
     return tuple(found)
 
 

@@ -210,16 +210,19 @@ class Planner:
         return await self._draw(request, self._encoder.new_id(), bundle, folder, position)
 
     async def lacking(
-        self, path: Path, format: str | None, variables: Sequence[Variable]
+        self, path: Path, format: str | None, variables: Sequence[Variable], selection: str = ""
     ) -> tuple[str, ...]:
-        """The versions of a folder that some database lacks, in every phase. Raises as `plan`."""
+        """The versions of a folder that some selected database lacks, in every phase.
+
+        Raises as `plan`.
+        """
         await brought_up(self._reads, self._log)
         folder = await self._bundles.read(path, format, variables, psql=True)
         bundle = folder.registration
         fleet = await self._fleet.state()
-        selected = select(fleet.databases.values(), "")
+        selected = select(fleet.databases.values(), selection)
         if not selected:
-            raise EmptySelection("", registered=fleet.has_any)
+            raise EmptySelection(selection, registered=fleet.has_any)
         ours = (await self._of_history(bundle, selected, fleet.databases, False)).databases
         known = await known_versions(self._reads, bundle.migrations, ours, Mode.UP)
         wanted = Goal(Mode.UP, phase=Phase.CONTRACT, out_of_order=True)

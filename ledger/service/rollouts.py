@@ -94,10 +94,14 @@ class RolloutService:
         )
 
     async def lacking(
-        self, folder: Path, format: str | None = None, variables: Sequence[Variable] = ()
+        self,
+        folder: Path,
+        format: str | None = None,
+        variables: Sequence[Variable] = (),
+        selection: str = "",
     ) -> tuple[str, ...]:
         """The versions of a folder that some database lacks; nothing is recorded."""
-        return await self._planner.lacking(folder, format, variables)
+        return await self._planner.lacking(folder, format, variables, selection)
 
     async def start(self, plan: Plan) -> str:
         """Start what was shown, as it was shown; the rollout's id.

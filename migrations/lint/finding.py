@@ -20,6 +20,11 @@ class Severity(StrEnum):
         """0 for the worst."""
         return list(Severity).index(self)
 
+    @property
+    def eased(self) -> Severity:
+        """The next one down; the lowest stays."""
+        return list(Severity)[min(self.rank + 1, len(Severity) - 1)]
+
 
 OFF = "off"
 """What stands in the place of a severity for a rule that is not asked."""
@@ -60,6 +65,8 @@ class LintFinding:
     """The command that writes the safe form; empty where no recipe does."""
     migration: str = ""
     statement: str = ""
+    seen: str = ""
+    """What a trace has seen of the statement, where one has."""
 
     @property
     def order(self) -> tuple[int, str, int, str, str]:

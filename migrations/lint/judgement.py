@@ -10,17 +10,27 @@ from datetime import date
 
 from migrations.errors import LoadError
 from migrations.gc_tuning import without_collector
-from migrations.lint.finding import OFF, Hit, LintFinding, Severity, recipe_command
+from migrations.lint.finding import OFF, Effect, Hit, LintFinding, Severity, recipe_command
 from migrations.lint.folder_catalog import FolderCatalog
 from migrations.lint.ignores import Ignore, Span, ignores_in, sift
 from migrations.lint.rule import Case, Earlier, Evidence, Rule, RuleLimits
-from migrations.lint.rules import BY_SQUAWK, REGISTRY, UNREADABLE
+from migrations.lint.rules import (
+    BY_SQUAWK,
+    LARGE_TABLE,
+    OF_TRACES,
+    REGISTRY,
+    SEEN_REWRITE,
+    SEEN_SCAN,
+    UNREADABLE,
+)
 from migrations.lint.squawk import SquawkAnswer, SquawkFinding
 from migrations.model.migration import Migration, Section, StatementKind
 from migrations.sql.grammar import RawStatement, parse
 from migrations.sql.summary import tables_of
 
 EVERY = "*"
+_EVIDENT = frozenset({"refresh_mat_view_stmt", "truncate_stmt"})
+"""Statements of which a rule without an effect tells all that there is to see."""
 _REMEMBERED = frozenset(
     {
         "alter_table_stmt",
@@ -112,7 +122,7 @@ def judge(question: LintQuestion, squawk: SquawkAnswer) -> Judgement:
         unasked={*missing, *silent},
     )
     left = [
-        replace(one, severity=severity)
+        one if one.severity is severity.eased else replace(one, severity=severity)
         for one in dict.fromkeys(sifted.left)
         if (severity := asked.severity(REGISTRY[one.rule])) is not None
     ]
@@ -155,6 +165,8 @@ class _Walk:
         self.unseen: list[str] = []
         self._said: set[tuple[str, str]] = set()
         self._spans: dict[tuple[str, int], Span] = {}
+        self._found: set[tuple[str, int]] = set()
+        """Statements of which a rule tells what a trace could see."""
 
     def take(self, migration: Migration) -> None:
         """Judge a migration if it is to be, and note what it makes."""
@@ -175,6 +187,7 @@ class _Walk:
                 case = self._case(migration, number, raw, before, in_transaction)
                 self._ask(case)
                 self._hear(case)
+                self._see(case)
             self._catalog.take(raw, statement.line)
             if in_transaction and raw.field in _REMEMBERED:
                 before.append(Earlier(raw, statement))
@@ -223,10 +236,33 @@ class _Walk:
         for hit in rule.look(case):
             self._add(rule, case, hit)
 
+    def _see(self, case: Case) -> None:
+        """Tell what a trace has seen, and no rule has found."""
+        evidence, place = self._question.evidence, (case.migration.version, case.number)
+        if evidence is None:
+            return
+        large = evidence.large(*place)
+        if large:
+            self._add(LARGE_TABLE, case, Hit(large))
+        seen = evidence.effects(*place) or frozenset()
+        if Effect.BLOCKS_WRITES not in seen or case.raw.field in _EVIDENT or place in self._found:
+            return
+        for rule in (SEEN_REWRITE, SEEN_SCAN):
+            if rule.effect in seen:
+                self._add(rule, case, Hit(f"{case.statement.summary} {evidence.seen(*place)}"))
+                return
+
     def _add(self, rule: Rule, case: Case, hit: Hit) -> None:
         severity = self._question.options.severity(rule)
         if severity is None:
             return
+        evidence, place = self._question.evidence, (case.migration.version, case.number)
+        seen = ""
+        if evidence is not None and rule.effect is not None:
+            self._found.add(place)
+            seen = "" if rule in OF_TRACES else evidence.seen(*place)
+            if evidence.is_small(*place):
+                severity = severity.eased
         text = case.statement.text.encode()[: max(hit.offset, 0)]
         finding = LintFinding(
             file_of(case.migration, case.section),
@@ -239,6 +275,7 @@ class _Walk:
             recipe_command(rule.recipe, hit.options) if rule.recipe else "",
             case.migration.label,
             case.statement.summary,
+            seen,
         )
         self._said.add((rule.id, case.migration.version))
         self.findings.append((finding, self._spans[case.migration.version, case.number]))

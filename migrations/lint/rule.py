@@ -108,6 +108,15 @@ class Evidence(Protocol):
         among them is overruled.
         """
 
+    def seen(self, version: str, number: int) -> str:
+        """What it does, in words, each table named; empty where that is not known."""
+
+    def large(self, version: str, number: int) -> str:
+        """Where it rewrites or reads all of a table that is too large, in words; else empty."""
+
+    def is_small(self, version: str, number: int) -> bool:
+        """Whether every table that it rewrites or reads all of is small wherever there is one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:

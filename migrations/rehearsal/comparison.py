@@ -13,7 +13,7 @@ from migrations.printable import escaped
 from migrations.rehearsal.contents import Contents, changes_of
 from migrations.rehearsal.fixtures import SeedFile
 from migrations.rehearsal.results import MigrationRehearsal, RehearsalPart, RehearsalProblem
-from migrations.rehearsal.rows import Filled
+from migrations.rehearsal.rows import FilledTable
 
 NO_ROWS = "no table had a row that could be lost"
 OTHER_SCHEMA = "after the down the schema is not what it was before the up"
@@ -68,7 +68,9 @@ def lost(
     return (), "; ".join(kept)
 
 
-def notes_of(results: Sequence[MigrationRehearsal], filled: Sequence[Filled]) -> tuple[str, ...]:
+def notes_of(
+    results: Sequence[MigrationRehearsal], filled: Sequence[FilledTable]
+) -> tuple[str, ...]:
     """What whoever reads the result should know: tables without rows."""
     unlike = [
         f"not all values could be made in {one.table}: {one.why}" for one in filled if one.why

@@ -30,7 +30,7 @@ from migrations.rehearsal.results import (
     RehearsalPart,
     RehearsalProblem,
 )
-from migrations.rehearsal.rows import Filled, fill, grow
+from migrations.rehearsal.rows import FilledTable, fill, grow
 from migrations.rehearsal.shapes import TableShape
 from migrations.rehearsal.times import StatementTimes, file_of
 from migrations.target.failure import from_error
@@ -179,7 +179,7 @@ class _Course:
         self._fixtures = fixtures
         self._connection = connection
         self._waiting = stage.shapes
-        self.filled: list[Filled] = []
+        self.filled: list[FilledTable] = []
         """Tables that got rows, or should have got some."""
         self.lost = False
         """Whether the database is in a state from which nothing goes on."""

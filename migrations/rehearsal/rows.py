@@ -95,7 +95,7 @@ _BY_CATEGORY: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
+class FilledTable:
     """How many rows a table got; `why` it got none. `columns` are those that it had then."""
 
     shape: TableShape
@@ -107,7 +107,7 @@ class Filled:
 
 async def fill(
     connection: Connection, shapes: Sequence[TableShape], target: str, limit: int
-) -> list[Filled]:
+) -> list[FilledTable]:
     """Make rows in those of these tables that are there and empty; others are left out.
 
     Raises what the driver raises where the session is lost.
@@ -127,7 +127,7 @@ async def fill(
 
 async def _filled(
     connection: Connection, shape: TableShape, target: str, limit: int, *, patient: bool
-) -> Filled | None:
+) -> FilledTable | None:
     """What a table got, named only if it is there and was empty; `None` if its parents are to be
     waited for.
     """
@@ -136,7 +136,7 @@ async def _filled(
     columns = await connection.fetch(COLUMNS, place)
     where = Expression(place)
     if not columns or not count or not await connection.fetchval(bind(EMPTY, {"place": where})):
-        return Filled(shape, "", 0)
+        return FilledTable(shape, "", 0)
     if patient and await _lacks_parents(connection, columns):
         return None
     shaped = {one.name: one for one in shape.columns}
@@ -151,12 +151,12 @@ async def _filled(
     except asyncpg.PostgresError as error:
         if connection.is_closed():
             raise
-        return Filled(shape, escaped(place), 0, _why(error))
+        return FilledTable(shape, escaped(place), 0, _why(error))
     there = frozenset(one["name"] for one in columns)
-    return Filled(shape, escaped(place), int(said.rpartition(" ")[2]), columns=there)
+    return FilledTable(shape, escaped(place), int(said.rpartition(" ")[2]), columns=there)
 
 
-async def grow(connection: Connection, filled: Filled, target: str) -> Filled:
+async def grow(connection: Connection, filled: FilledTable, target: str) -> FilledTable:
     """Values in columns of the shape that the table has got since, where nothing else put any.
 
     Raises what the driver raises where the session is lost.

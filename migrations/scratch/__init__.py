@@ -6,6 +6,8 @@
                      │
                ScratchDatabase   with what it lacks; its owner, an ordinary login, runs all code
                      │
+                   trace         what each statement locks, writes anew and reads through
+                     │
     at the end, and whatever went wrong: DROP DATABASE, DROP ROLE
 
 What runs there was written by the authors of migrations, so it runs as an ordinary login that owns

@@ -54,6 +54,7 @@ _MODES = {f"{mode.name.title().replace('_', '')}Lock": mode for mode in LockMode
 _TABLES = frozenset("rpmfv")
 """Kinds of relations that programs read and write: tables of all kinds, and views."""
 _OUTSIDE = "it runs outside of transactions, so this is what is known of its kind"
+_BEYOND = "it changes what the whole server shares, such as a role, so it was taken back at once"
 _LOST = "the session with the scratch database was lost at a statement before"
 
 
@@ -188,6 +189,9 @@ class _Tracer:
             raise TransactionEnded("it ended the transaction that it ran in")
         rows = await session.fetch(_QUERIES["locked"])
         after = await self._read_through(session)
+        if await session.fetchval(_QUERIES["beyond"]):
+            await session.execute("ROLLBACK")
+            return replace(one, untraced=_BEYOND, fails=True)
         await session.execute("COMMIT")
         return self._seen(one, rows, before, after)
 

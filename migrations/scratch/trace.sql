@@ -28,3 +28,15 @@ SELECT c.oid AS relid, pg_catalog.pg_stat_get_xact_numscans(c.oid) AS times
 FROM pg_catalog.pg_class AS c
 WHERE c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,m}'::"char"[])
     AND pg_catalog.pg_stat_get_xact_numscans(c.oid) OPERATOR(pg_catalog.>) 0
+
+-- name: beyond
+-- Whether this transaction has written to what all databases of the server share: roles and their members and
+-- settings, databases, tablespaces.
+SELECT EXISTS (SELECT FROM pg_catalog.pg_locks
+    WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND locktype OPERATOR(pg_catalog.=) 'relation'
+        AND database OPERATOR(pg_catalog.=) 0::pg_catalog.oid
+        AND mode OPERATOR(pg_catalog.<>) 'AccessShareLock' AND mode OPERATOR(pg_catalog.<>) 'RowShareLock'
+        AND relation OPERATOR(pg_catalog.=) ANY (ARRAY['pg_catalog.pg_authid'::pg_catalog.regclass,
+            'pg_catalog.pg_auth_members'::pg_catalog.regclass, 'pg_catalog.pg_db_role_setting'::pg_catalog.regclass,
+            'pg_catalog.pg_database'::pg_catalog.regclass, 'pg_catalog.pg_tablespace'::pg_catalog.regclass
+        ]::pg_catalog.oid[]))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ops.reference import commands, events, files, rules, settings, telemetry
+from ops.reference import commands, events, files, kinds, rules, settings, telemetry
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,6 +24,7 @@ TEXTS: Mapping[str, Callable[[], str]] = {
     "attributes": telemetry.attributes,
     "recipes": files.recipes,
     "lint-rules": rules.lint_rules,
+    "statement-kinds": kinds.statement_kinds,
 }
 """What each name between the marks stands for."""
 

@@ -24,10 +24,11 @@ OF_FILES = (rules.UNREADABLE, rules.UNUSED_IGNORE, rules.EXPIRED_IGNORE, rules.W
 
 
 def lint_rules() -> str:
-    """A table for each module, and one for what is wrong with files and comments."""
+    """A table for each module, for what only a trace sees, and for files and comments."""
     parts = []
     for title, module in SECTIONS:
         parts += [f"## {title}", _table(module.RULES)]
+    parts += ["## What only `--trace` sees", _table(rules.OF_TRACES)]
     return "\n\n".join([*parts, "## Files and comments", _table(OF_FILES)])
 
 

@@ -19,14 +19,13 @@ from migrations.printable import escaped, why_unreadable
 
 if TYPE_CHECKING:
     from ledger.scratch import ScratchPlace
-    from migrations.scratch.builder import Lack
     from migrations.scratch.database import ScratchDatabase
-    from migrations.scratch.schema import CatalogSchema, SqlSchema
+    from migrations.scratch.schema import CatalogSchema, Schema
 
 EMPTY, FOLDER, DATABASE = "empty", "folder", "database"
-_SOURCES = "folder, empty, database, database:ID, file:PATH, or snapshot:PATH"
+_SOURCES = "folder, empty, database:ID, database:env:NAME, file:PATH, or snapshot:PATH"
 _TOLD = 5
-"""Lacks that people are shown; all of them are in the data."""
+"""Databases that people are told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +47,10 @@ class ScratchOptions(OptionGroup):
         str,
         typer.Option(
             "--schema-from",
-            metavar="folder|empty|database[:ID]|file:PATH|snapshot:PATH",
-            help="What it is set up with: what the folder has made so far, nothing, a database's "
-            "catalog, a file of `pg_dump --schema-only` or of `ledger db snapshot`.",
+            metavar="folder|empty|database:ID|file:PATH|snapshot:PATH",
+            help="What it is set up with: what the folder has made so far, nothing, the catalog of "
+            "a database (of the fleet, or at env:NAME), a file of `pg_dump --schema-only` or of "
+            "`ledger db snapshot`; never with rows.",
             show_default=True,
         ),
     ] = FOLDER
@@ -76,30 +76,52 @@ class ScratchOptions(OptionGroup):
             )
         return kind, rest
 
-    def from_file(self, target: str = "") -> CatalogSchema | SqlSchema | None:
-        """The schema of a file, if one is named. Raises `WrongArgument`."""
-        from migrations.scratch.schema import CatalogSchema, SqlSchema
+    @property
+    def fleet_database(self) -> str | None:
+        """The database of the fleet whose catalog is wanted; empty for any of those meant."""
+        kind, rest = self.source
+        return rest if kind == DATABASE and not _is_address(rest) else None
+
+    async def schema(self, target: str = "") -> Schema | None:
+        """What is wanted, where it is neither of the folder nor of the fleet's agents.
+
+        Raises `WrongArgument`, and `SchemaUnusable` for a database that cannot be read.
+        """
+        from migrations.scratch.schema import FolderSchema
 
         kind, rest = self.source
-        if kind not in ("file", "snapshot"):
-            return None
-        try:
-            content = Path(rest).read_bytes()
-            if kind == "file":
-                return SqlSchema(content.decode(), rest)
-        except (OSError, UnicodeDecodeError) as error:
-            raise WrongArgument(
-                f"{escaped(rest)} cannot be read ({why_unreadable(error)}); name another file"
-            ) from None
-        return CatalogSchema(zlib.compress(content, level=1), target=target)
+        if kind == EMPTY:
+            return FolderSchema((), target=target, applied=False)
+        if kind == DATABASE and _is_address(rest):
+            return await _catalog(rest, target)
+        return _of_file(kind, rest, target) if kind in ("file", "snapshot") else None
 
 
-def say_lacks(lacks: tuple[Lack, ...]) -> None:
-    """Tell what the scratch database has not, in a few lines."""
-    for one in lacks[:_TOLD]:
-        say(f"not in the scratch database: {one.what}: {one.why}")
-    if len(lacks) > _TOLD:
-        say(f"and {len(lacks) - _TOLD:,} more; `-o json` has all of them")
+def _of_file(kind: str, file: str, target: str) -> Schema:
+    """What a file holds: statements, or a snapshot."""
+    from migrations.scratch.schema import CatalogSchema, SqlSchema
+
+    try:
+        content = Path(file).read_bytes()
+        if kind == "snapshot":
+            return CatalogSchema(zlib.compress(content, level=1), target=target)
+        return SqlSchema(content.decode(), file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongArgument(
+            f"{escaped(file)} cannot be read ({why_unreadable(error)}); name another file"
+        ) from None
+
+
+def _is_address(text: str) -> bool:
+    return text.startswith(("env:", "file:", "postgresql://", "postgres://"))
+
+
+async def _catalog(reference: str, target: str) -> CatalogSchema:
+    """The catalog of a database at an address; only that is read."""
+    from ledger.scratch import catalog_at
+
+    warn_of_password(reference)
+    return await catalog_at(address_of(reference), target)
 
 
 def say_left_over(database: ScratchDatabase) -> None:

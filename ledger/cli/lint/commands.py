@@ -15,8 +15,11 @@ from ledger.cli.app.command import command, flags_of
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.help_page import OUTPUT
 from ledger.cli.app.output import Output, OutputFormat, say, write_document
+from ledger.cli.app.scratch import ScratchOptions
+from ledger.cli.app.trace import TraceOption
 from ledger.cli.app.variables import declared, reading_of
 from ledger.cli.lint.scope import JudgedOptions, Scope, place_of, scope_of, shown_path
+from ledger.cli.lint.tracing import told_trace
 from migrations.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from ledger.settings import Settings
     from migrations.lint.finding import LintFinding
     from migrations.lint.judgement import Judgement, LintOptions
+    from migrations.lint.rule import Evidence
     from migrations.lint.squawk import SquawkAnswer
     from migrations.model.migration import Migration
 
@@ -59,6 +63,7 @@ def register(app: typer.Typer) -> None:
             "ledger lint db/migrations --all",
             "ledger lint --since origin/main -o github",
             "ledger lint --fail-on warning -o sarif",
+            "ledger lint --trace --scratch env:SCRATCH_URL",
         ),
     )(lint)
 
@@ -66,6 +71,7 @@ def register(app: typer.Typer) -> None:
 async def lint(
     ctx: typer.Context,
     which: JudgedOptions,
+    scratch: ScratchOptions,
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -80,6 +86,7 @@ async def lint(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    trace: TraceOption = False,
     output: Annotated[
         LintFormat,
         typer.Option(
@@ -97,6 +104,9 @@ async def lint(
     Judges what some database of the fleet lacks, where a ledger is named; else every file, as if
     none was applied. A comment `-- ledger:ignore RULE reason` above a statement lets one finding
     pass. Ends with 1 when a finding is an error, or a file cannot be read.
+
+    With --trace each statement runs in a scratch database, dropped afterwards, and what is seen
+    there beats what rules conclude from the text: findings are confirmed, dropped or added.
     """
     from migrations.errors import FolderError, FormatError, LoadError, VariableError
     from migrations.lint.judgement import Judgement, unreadable
@@ -116,7 +126,10 @@ async def lint(
         answer = SquawkAnswer(False, problem="squawk was not asked")
     else:
         scope = await scope_of(ctx, place, migrations, which)
-        found, answer = await _judged(migrations, scope, options, squawk=settings.lint.squawk)
+        evidence = await told_trace(ctx, scratch, place, migrations, scope) if trace else None
+        found, answer = await _judged(
+            migrations, scope, options, squawk=settings.lint.squawk, evidence=evidence
+        )
     _show(_seen_from_here(found, place.folder), scope, answer, output)
     return _code(found, wanted)
 
@@ -159,7 +172,12 @@ async def _loaded(
 
 
 async def _judged(
-    migrations: Sequence[Migration], scope: Scope, options: LintOptions, *, squawk: bool
+    migrations: Sequence[Migration],
+    scope: Scope,
+    options: LintOptions,
+    *,
+    squawk: bool,
+    evidence: Evidence | None = None,
 ) -> tuple[Judgement, SquawkAnswer]:
     from migrations.lint.judgement import LintQuestion, judge
     from migrations.lint.squawk import SquawkAnswer, ask_squawk, squawk_here
@@ -170,7 +188,7 @@ async def _judged(
     else:
         answer = SquawkAnswer(False, problem="squawk is switched off by the settings")
     today = SYSTEM_CLOCK.now().date()
-    question = LintQuestion(migrations, scope.versions, scope.together, today, options)
+    question = LintQuestion(migrations, scope.versions, scope.together, today, options, evidence)
     return await asyncio.to_thread(judge, question, answer), answer
 
 
@@ -248,6 +266,7 @@ def _row(one: LintFinding) -> dict[str, Any]:
         "recipe": one.recipe or None,
         "migration": one.migration or None,
         "statement": one.statement or None,
+        "seen": one.seen or None,
     }
 
 

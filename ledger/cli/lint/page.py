@@ -22,6 +22,8 @@ def page(findings: Sequence[LintFinding]) -> Iterator[str]:
         yield escaped(file)
         for one in found:
             yield f"  line {one.line}: {one.severity}, {one.rule}: {escaped(one.what)}"
+            if one.seen:
+                yield f"    seen in a scratch database: {escaped(one.seen)}"
             yield f"    {one.why}"
             yield f"    {one.rewrite}"
             if one.recipe:

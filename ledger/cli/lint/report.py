@@ -22,7 +22,8 @@ _IN_PROPERTY = {**_IN_DATA, ":": "%3A", ",": "%2C"}
 def advice(finding: LintFinding) -> str:
     """Why it hurts, what to write, and the command that writes it."""
     written = f" Have it written: `{finding.recipe}`." if finding.recipe else ""
-    return f"{finding.why} {finding.rewrite}{written}"
+    seen = f"Seen in a scratch database: {finding.seen}. " if finding.seen else ""
+    return f"{seen}{finding.why} {finding.rewrite}{written}"
 
 
 def sarif(

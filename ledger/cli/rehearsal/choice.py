@@ -41,6 +41,8 @@ class RehearsalWish:
     after: str | None
     source: str
     """The kind of source that the schema has."""
+    database: str = ""
+    """The database of the fleet that it is of, if it is of one."""
 
 
 async def chosen(
@@ -108,7 +110,9 @@ async def _pending(
     count = number_of(len(whole), "migration")
     try:
         async with opened(ctx) as session:
-            lacking = await session.ledger.rollouts.lacking(folder, format, variables)
+            lacking = await session.ledger.rollouts.lacking(
+                folder, format, variables, f"id={wanted.database}" if wanted.database else ""
+            )
     except (LedgerError, RequestRefusal) as why:
         if wanted.source != FOLDER:
             raise

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING
 
 import typer
 
-from ledger.cli.app.code_option import CodeOption, ShellOption, languages
+from ledger.cli.app.code_option import languages
 from ledger.cli.app.command import command, flags_of, opened
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.app.help_page import HOW_FAR, OUTPUT, RECORD, WHICH_MIGRATIONS
-from ledger.cli.app.option_groups import OptionGroup
-from ledger.cli.app.options import (
-    MIGRATIONS,
-    FolderOption,
-    FormatOption,
-    ReasonOptions,
-    VarOption,
-)
+from ledger.cli.app.options import ReasonOptions
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.schemas import schemas_in
-from ledger.cli.app.scratch import ScratchOptions, say_lacks, say_left_over
+from ledger.cli.app.scratch import EMPTY, FOLDER, ScratchOptions, say_left_over
 from ledger.cli.app.variables import declared, reading_of
 from ledger.cli.db.options import TimeoutOptions
 from ledger.cli.rehearsal.choice import RehearsalChoice, RehearsalWish, chosen
+from ledger.cli.rehearsal.options import RehearsedOptions, ResultOptions
 from ledger.errors import LedgerError, WrongArgument
 from migrations.printable import escaped, why_unreadable
 
@@ -41,67 +34,10 @@ if TYPE_CHECKING:
     from migrations.scratch.builder import Lack
     from migrations.scratch.schema import Schema
 
+LACKS_TOLD = 5
+"""What the scratch database has not, that people are told; all of it is in the data."""
 FIXTURES = "tests"
 """The folder beside that of the migrations in which fixtures stand."""
-
-
-@dataclass(frozen=True, slots=True)
-class RehearsedOptions(OptionGroup):
-    """Which files are read, and which of them are rehearsed."""
-
-    HEADING: ClassVar = WHICH_MIGRATIONS
-
-    folder: FolderOption = MIGRATIONS
-    format: FormatOption = None
-    var: VarOption = None
-    fixtures: Annotated[
-        Path | None,
-        typer.Option(
-            "--fixtures",
-            metavar="DIR",
-            help="Folder of VERSION.before.sql and VERSION.after.sql. Default: `tests` beside the "
-            "folder of migrations.",
-        ),
-    ] = None
-    rows_like: Annotated[
-        Path | None,
-        typer.Option(
-            "--rows-like",
-            metavar="FILE",
-            help="Make rows in tables like those whose shapes `ledger db shapes` wrote there.",
-        ),
-    ] = None
-    rows_most: Annotated[
-        int,
-        typer.Option(
-            "--rows-most",
-            metavar="N",
-            min=1,
-            max=1_000_000,
-            help="With --rows-like: at most so many in each table.",
-            show_default=True,
-        ),
-    ] = 10_000
-    allow_code: CodeOption = False
-    allow_shell: ShellOption = False
-    every: Annotated[
-        bool,
-        typer.Option(
-            "--all",
-            help="Rehearse every migration, not only those that some database lacks.",
-            rich_help_panel=HOW_FAR,
-        ),
-    ] = False
-    after: Annotated[
-        str | None,
-        typer.Option(
-            "--after",
-            metavar="VERSION",
-            help="Rehearse what comes after this one; it, and what is before it, only has to be "
-            "there.",
-            rich_help_panel=HOW_FAR,
-        ),
-    ] = None
 
 
 def register(app: typer.Typer) -> None:
@@ -125,41 +61,7 @@ async def rehearse_folder(
     where: ScratchOptions,
     patience: TimeoutOptions,
     why: ReasonOptions,
-    schema: Annotated[
-        str,
-        typer.Option(
-            "--schema",
-            metavar="NAME",
-            help="Schema that is the target, for databases in which each tenant has one.",
-            rich_help_panel=WHICH_MIGRATIONS,
-        ),
-    ] = "",
-    junit: Annotated[
-        Path | None,
-        typer.Option(
-            "--junit",
-            metavar="FILE",
-            help="Write the result there, too, as JUnit XML.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
-    statements: Annotated[
-        bool,
-        typer.Option(
-            "--statements",
-            help="Tell each statement: how long it took, and which locks it takes on tables that "
-            "are in use.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = False,
-    record: Annotated[
-        bool | None,
-        typer.Option(
-            "--record/--no-record",
-            help="Record the result in the ledger. Default: if one is named and can be reached.",
-            rich_help_panel=RECORD,
-        ),
-    ] = None,
+    results: ResultOptions,
     output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
     """Rehearse migrations on a scratch database: each goes up, down, and up again.
@@ -170,29 +72,31 @@ async def rehearse_folder(
     """
     from migrations.rehearsal.fixtures import load_fixtures
 
-    settings, target = flags_of(ctx).load().settings, schemas_in(schema)[0]
+    settings, target = flags_of(ctx).load().settings, schemas_in(which.schema)[0]
     variables = declared(which.var, settings)
-    _refuse_unwritable(junit)
+    _refuse_unwritable(results.junit)
     migrations = await _loaded(which, variables)
     shapes = _shapes(which.rows_like)
     home = which.fixtures or _beside(which.folder)
     fixtures = load_fixtures(home, migrations, needed=which.fixtures is not None)
     kind = where.source[0]
-    wanted = RehearsalWish(which.every, which.after, kind)
+    wanted = RehearsalWish(which.every, which.after, kind, where.fleet_database or "")
     choice = await chosen(ctx, which.folder, which.format, variables, migrations, wanted)
     if not {one.version for one in choice.migrations} - choice.ready:
         say(f"Nothing is rehearsed: {choice.said}; --all rehearses every migration.", always=True)
         return ExitCode.OK
-    found, lacks = await _rehearsed(ctx, choice, fixtures, shapes, which, where, patience, target)
-    seen = await _seen(ctx, choice, where, target) if statements else None
-    recorded = ""
-    if record or (record is None and settings.database_url is not None):
-        recorded = await _record(ctx, which, variables, migrations, found, kind, why, record)
+    found, lacks = await _rehearsed(
+        ctx, choice, fixtures, shapes, which, where, patience, target, why
+    )
+    seen = await _seen(ctx, choice, where, target, why) if results.statements else None
+    recorded, wished = "", results.record
+    if wished or (wished is None and settings.database_url is not None):
+        recorded = await _record(ctx, which, variables, migrations, found, kind, why, wished)
     _show(Output(output), found, choice, which.folder, migrations, lacks, recorded, kind, seen)
     for name in fixtures.unread:
         say(f"nothing reads {name}; fixtures are called VERSION.before.sql and VERSION.after.sql")
-    if junit is not None:
-        _write(junit, found, which.folder, migrations)
+    if results.junit is not None:
+        _write(results.junit, found, which.folder, migrations)
     return ExitCode.OK if found.succeeded else ExitCode.FAILED
 
 
@@ -244,16 +148,20 @@ async def _rehearsed(
     where: ScratchOptions,
     patience: TimeoutOptions,
     target: str,
+    why: ReasonOptions,
 ) -> tuple[Rehearsal, tuple[Lack, ...]]:
     from ledger.scratch import opened_scratch
     from migrations.model.folder_history import journal_key
     from migrations.rehearsal.rehearsal import RehearsalStage, rehearse
 
     say(f"Rehearsed: {choice.said}.")
-    place, schema = where.place(ctx), _schema(choice, where, target)
+    place, schema = where.place(ctx), await _schema(ctx, choice, where, target, why)
     async with opened_scratch(place, schema, say=say) as scratch:
         say_left_over(scratch)
-        say_lacks(scratch.lacks)
+        for lack in scratch.lacks[:LACKS_TOLD]:
+            say(f"not in the scratch database: {lack.what}: {lack.why}")
+        if len(scratch.lacks) > LACKS_TOLD:
+            say(f"and {len(scratch.lacks) - LACKS_TOLD:,} more; `-o json` has all of them")
         stage = RehearsalStage(
             scratch.settings,
             target=journal_key(target),
@@ -269,14 +177,19 @@ async def _rehearsed(
 
 
 async def _seen(
-    ctx: typer.Context, choice: RehearsalChoice, where: ScratchOptions, target: str
+    ctx: typer.Context,
+    choice: RehearsalChoice,
+    where: ScratchOptions,
+    target: str,
+    why: ReasonOptions,
 ) -> Trace:
     """What the statements do to tables, seen on a scratch database of their own."""
     from ledger.scratch import opened_scratch
     from migrations.model.folder_history import journal_key
     from migrations.scratch.trace import trace
 
-    async with opened_scratch(where.place(ctx), _schema(choice, where, target), say=say) as scratch:
+    schema = await _schema(ctx, choice, where, target, why)
+    async with opened_scratch(where.place(ctx), schema, say=say) as scratch:
         return await trace(
             scratch,
             [one for one in choice.migrations if one.version not in choice.ready],
@@ -286,17 +199,23 @@ async def _seen(
         )
 
 
-def _schema(choice: RehearsalChoice, where: ScratchOptions, target: str) -> Schema | None:
+async def _schema(
+    ctx: typer.Context,
+    choice: RehearsalChoice,
+    where: ScratchOptions,
+    target: str,
+    why: ReasonOptions,
+) -> Schema | None:
     """What the scratch database is set up with; of the folder's own, only what it may not make."""
+    from ledger.cli.app.trace import fleet_schema
     from migrations.rehearsal.surroundings import surroundings
 
-    kind = where.source[0]
-    if kind == "database":
-        raise WrongArgument(
-            "write that database's schema into a file with `ledger db snapshot --to FILE`, and "
-            "rehearse on it with --schema-from snapshot:FILE"
-        )
-    return where.from_file(target) or surroundings(choice.migrations, target)
+    if where.source[0] in (FOLDER, EMPTY):
+        return surroundings(choice.migrations, target)
+    if where.fleet_database is None:
+        return await where.schema(target)
+    async with opened(ctx) as session:
+        return await fleet_schema(session, where, "", target, why.asked())
 
 
 class RehearsalProgress:

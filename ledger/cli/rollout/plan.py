@@ -15,6 +15,7 @@ from migrations.printable import escaped
 
 if TYPE_CHECKING:
     from ledger.cli.app.options import PaceOptions, ReasonOptions, RolloutOptions
+    from ledger.cli.app.trace import Traced
     from ledger.contracts.events import PlanOptions, RolloutPlanned
     from ledger.contracts.registry import MigrationRef, Variable
     from ledger.domain.rehearsals import RehearsalRule
@@ -198,6 +199,7 @@ def show_plan(
     texts: Sequence[StepText] | None = None,
     *,
     every: bool = False,
+    traced: Traced | None = None,
 ) -> None:
     """Write a plan: its migrations, its notes and its waves; all of it is data.
 
@@ -219,6 +221,8 @@ def show_plan(
             return
         if not preview.waves:
             output.tell("Nothing to do.")
+        if traced is not None:
+            output.lines([*traced.lines(), ""])
     steps = [_step(step) for step in preview.steps]
     for step, text in zip(steps, texts or (), strict=False):
         step |= {"sql": text.sql, "file": text.file, "sql_of": text.database}
@@ -237,6 +241,7 @@ def show_plan(
         variables=dict(preview.variables),
         already_everywhere=preview.already_everywhere,
         rehearsal=_rehearsal(preview),
+        trace=traced.document() if traced is not None else None,
     )
 
 

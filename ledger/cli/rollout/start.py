@@ -21,9 +21,13 @@ from ledger.cli.app.options import (
     WaitOptions,
 )
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
+from ledger.cli.app.scratch import ScratchOptions
+from ledger.cli.app.trace import TraceOption
 from ledger.cli.app.variables import declared
 from ledger.cli.rollout.plan import facts, plan_request, show_plan
+from ledger.cli.rollout.trace import traced_plan
 from ledger.cli.rollout.watch import stay
+from ledger.errors import WrongArgument
 
 if TYPE_CHECKING:
     from ledger.service.plans import Plan
@@ -78,6 +82,7 @@ def register(app: typer.Typer) -> None:
             "ledger plan --select tier=gold --waves 1,25%,rest",
             "ledger plan --down 1",
             "ledger plan --sql",
+            "ledger plan --trace --schema-from database:acme",
         ),
     )(plan)
     command(
@@ -100,6 +105,7 @@ async def plan(
     ctx: typer.Context,
     travel: RolloutOptions,
     why: ReasonOptions,
+    scratch: ScratchOptions,
     folder: FolderOption = MIGRATIONS,
     bundle: BundleOption = None,
     to: ToOption = None,
@@ -115,12 +121,17 @@ async def plan(
     ] = 0,
     every: AllOption = False,
     sql: SqlOption = False,
+    trace: TraceOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Show what `up` (or `down`) would do: which databases, in which waves, which migrations.
 
-    Nothing is recorded and no database is touched.
+    Nothing is recorded and no database is touched. With --trace each statement runs in a scratch
+    database that is dropped afterwards, and agents say how large the tables are that it reads
+    through or writes anew; that look is recorded, as `ledger check` is.
     """
+    if trace and down:
+        raise WrongArgument("--trace is for going up; leave --down out")
     async with opened(ctx) as session:
         request = plan_request(
             travel,
@@ -137,7 +148,8 @@ async def plan(
         )
         preview = await session.ledger.rollouts.plan(request)
         texts = await session.ledger.bundles.texts_of(preview) if sql else None
-    show_plan(preview, Output(output), texts, every=every)
+        traced = await traced_plan(ctx, session, preview, scratch, why) if trace else None
+    show_plan(preview, Output(output), texts, every=every, traced=traced)
 
 
 async def up(

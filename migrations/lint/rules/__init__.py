@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from migrations.lint.finding import Severity
+from migrations.lint.finding import Effect, Severity
 from migrations.lint.rule import Rule
 from migrations.lint.rules import (
     columns,
@@ -23,6 +23,28 @@ UNREADABLE = Rule(
     "Nothing of the folder can run, and nothing else of it is judged.",
     "Correct it first.",
 )
+SEEN_REWRITE = Rule(
+    "seen-rewrite",
+    Severity.ERROR,
+    "Every row is written anew while nobody can write the table.",
+    "Make the new form beside the old one, fill it in batches, and swap them.",
+    effect=Effect.REWRITES,
+)
+SEEN_SCAN = Rule(
+    "seen-scan",
+    Severity.WARNING,
+    "Every row is read while nobody can write the table.",
+    "Look for the form that reads them without such a lock: NOT VALID and VALIDATE, CONCURRENTLY.",
+    effect=Effect.SCANS,
+)
+LARGE_TABLE = Rule(
+    "large-table",
+    Severity.ERROR,
+    "It takes as long as all rows of that table take, in every database that has so large a one.",
+    "Do it in batches or CONCURRENTLY, or raise preflight.table_size_mb if so long is expected.",
+)
+OF_TRACES = (SEEN_REWRITE, SEEN_SCAN, LARGE_TABLE)
+"""What only a trace finds (`ledger lint --trace`)."""
 UNUSED_IGNORE = Rule(
     "unused-ignore",
     Severity.WARNING,
@@ -53,6 +75,7 @@ REGISTRY: Mapping[str, Rule] = {
         *data.RULES,
         *order.RULES,
         *style.RULES,
+        *OF_TRACES,
         UNREADABLE,
         UNUSED_IGNORE,
         EXPIRED_IGNORE,

@@ -254,6 +254,25 @@ async def test_a_file_with_a_schema_stands_for_what_came_before(
     assert answer.json["schema_from"] == "file"
 
 
+async def test_the_catalog_of_a_database_of_the_fleet_stands_for_what_it_has(
+    ledger: LedgerProgram, fleet: Fleet, migrations: Path, scratch: str
+) -> None:
+    assert (await ledger("up", "--yes", "--to", "1", "--select", "id=t2")).code == ExitCode.OK
+    connection = await asyncpg.connect(fleet.addresses["t2"])
+    await connection.execute("CREATE VIEW weights AS SELECT id FROM parcels")
+    await connection.close()
+    (migrations / "3_weights.sql").write_text(
+        "-- +migrate Up\nCREATE TABLE weights (id int);\n-- +migrate Down\nDROP TABLE weights;\n"
+    )
+    answer = await ledger("test", "--schema-from", "database:t2", "-o", "json")
+    assert answer.code == ExitCode.FAILED, answer.err
+    assert [(one["version"], one["result"]) for one in answer.items] == [
+        ("2", "passed"),
+        ("3", "failed"),
+    ]
+    assert 'relation "weights" already exists' in answer.err
+
+
 async def test_a_schema_of_a_tenant_may_be_the_target(
     ledger: LedgerProgram, migrations: Path, scratch: str
 ) -> None:

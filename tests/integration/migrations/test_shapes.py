@@ -11,7 +11,7 @@ from migrations.formats.bundle import load_folder
 from migrations.rehearsal.fixtures import Fixtures
 from migrations.rehearsal.rehearsal import RehearsalStage, rehearse
 from migrations.rehearsal.results import MigrationRehearsal
-from migrations.rehearsal.rows import Filled, fill, grow
+from migrations.rehearsal.rows import FilledTable, fill, grow
 from migrations.rehearsal.shapes import ColumnShape, TableShape, read, shapes_of, written
 from migrations.target.session import ConnectionSettings
 from tests.fixtures.postgres import FreshDatabase
@@ -131,7 +131,7 @@ async def test_a_table_that_refuses_such_rows_stays_empty_and_is_named(
         await connection.execute("CREATE TABLE t (a text CHECK (a = 'only this'))")
         shape = TableShape("public", "t", 10, (ColumnShape("a"),))
         (found,) = await fill(connection, (shape,), "", 100)
-        assert found == Filled(shape, '"public"."t"', 0, found.why)
+        assert found == FilledTable(shape, '"public"."t"', 0, found.why)
         assert 'violates check constraint "t_a_check"' in found.why
     finally:
         await connection.close()

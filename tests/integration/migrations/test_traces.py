@@ -260,6 +260,28 @@ def _unread(sql: str, harmless_one: str) -> Migration:
     return Migration("1", "", "native", made, None, None, harmless.files)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER ROLE CURRENT_USER PASSWORD 'mine'",
+        "ALTER ROLE CURRENT_USER SET work_mem TO '9MB'",
+        "DO $$BEGIN EXECUTE 'ALTER ROLE CURRENT_USER SET work_mem TO 9000'; END$$",
+        "DO $$BEGIN EXECUTE 'ALTER DATABASE ' || current_database() || ' IS_TEMPLATE 1'; END$$",
+    ],
+)
+async def test_what_all_databases_of_the_server_share_is_left_as_it_is(
+    server: ConnectionSettings, statement: str
+) -> None:
+    async with scratch_database(server) as database:
+        found = await trace(database, [_unread(statement, "SELECT 1"), migration("SELECT 1;", "2")])
+        first, second = found.statements
+        assert (first.fails, second.untraced) == (True, "")
+        # Its login works as before.
+        connection = await connected(database)
+        assert await connection.fetchval("SHOW work_mem") == "4MB"
+        await connection.close()
+
+
 async def test_programs_and_batches_are_told_as_not_traced(server: ConnectionSettings) -> None:
     program = Section((), Options(), "", program=Program(Language.PYTHON, "1.py", ""))
     batches = migration("UPDATE users SET age = 1;", "2", batches=Batches("users", ("id",), 10))

@@ -10,7 +10,7 @@ from migrations.authoring.recipes.cookbook import RECIPES
 from migrations.lint.finding import Severity
 from migrations.lint.judgement import Judgement, LintOptions
 from migrations.lint.rule import Rule
-from migrations.lint.rules import BY_SQUAWK, REGISTRY
+from migrations.lint.rules import BY_SQUAWK, OF_TRACES, REGISTRY
 from migrations.lint.rules.style import LEFT_ALONE
 from migrations.model.phases import Phase
 from tests.support.lint_cases import CASES, USERS, LintCase
@@ -18,6 +18,8 @@ from tests.support.linted import UP, linted, rules_in
 
 ABOUT_COMMENTS = {"unused-ignore", "expired-ignore", "wrong-ignore"}
 ABOUT_FILES = {"unreadable"}
+ABOUT_TRACES = {rule.id for rule in OF_TRACES}
+"""In `test_silence`, with what a trace sees."""
 NAMES = [f"{case.rule}-{number}" for number, case in enumerate(CASES)]
 
 
@@ -33,7 +35,9 @@ def found_in(folder: Path, case: LintCase, text: str, phase: str = "") -> Judgem
 
 
 def test_every_rule_has_a_case() -> None:
-    assert {case.rule for case in CASES} == REGISTRY.keys() - ABOUT_COMMENTS - ABOUT_FILES
+    assert {case.rule for case in CASES} == (
+        REGISTRY.keys() - ABOUT_COMMENTS - ABOUT_FILES - ABOUT_TRACES
+    )
 
 
 @pytest.mark.parametrize("case", CASES, ids=NAMES)

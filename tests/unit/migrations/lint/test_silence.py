@@ -154,12 +154,25 @@ def test_our_own_examples_are_let_pass(tmp_path: Path) -> None:
 class Traced:
     """What a trace would have seen of one statement."""
 
-    def __init__(self, seen: frozenset[Effect] | None) -> None:
+    def __init__(
+        self, seen: frozenset[Effect] | None, large: str = "", *, small: bool = False
+    ) -> None:
         self._seen = seen
+        self._large = large
+        self._small = small
 
     def effects(self, version: str, number: int) -> frozenset[Effect] | None:
         assert (version, number) == ("2", 0)
         return self._seen
+
+    def seen(self, version: str, number: int) -> str:
+        return "is seen"
+
+    def large(self, version: str, number: int) -> str:
+        return self._large
+
+    def is_small(self, version: str, number: int) -> bool:
+        return self._small
 
 
 def test_what_a_trace_saw_beats_what_the_text_suggests(tmp_path: Path) -> None:
@@ -172,6 +185,52 @@ def test_what_a_trace_saw_beats_what_the_text_suggests(tmp_path: Path) -> None:
     assert seen(None) == ["type-rewrites"]
     assert seen(frozenset({Effect.REWRITES})) == ["type-rewrites"]
     assert seen(frozenset()) == []
+
+
+def test_what_a_trace_saw_is_told_with_the_finding_that_it_confirms(tmp_path: Path) -> None:
+    files = changed("ALTER TABLE users ALTER COLUMN age TYPE bigint;")
+    evidence = Traced(frozenset({Effect.REWRITES, Effect.BLOCKS_WRITES}))
+    (finding,) = linted(tmp_path, files, judged=["2_new.sql"], evidence=evidence).findings
+    assert (finding.rule, finding.seen, finding.severity) == ("type-rewrites", "is seen", "error")
+
+
+@pytest.mark.parametrize(
+    ("effects", "rules"),
+    [
+        ({Effect.REWRITES, Effect.SCANS, Effect.BLOCKS_WRITES}, ["seen-rewrite"]),
+        ({Effect.SCANS, Effect.BLOCKS_WRITES}, ["seen-scan"]),
+        # Somebody can write meanwhile, or nothing is read.
+        ({Effect.SCANS}, []),
+        ({Effect.BLOCKS_WRITES}, []),
+    ],
+)
+def test_what_only_a_trace_sees_is_a_finding_of_its_own(
+    tmp_path: Path, effects: set[Effect], rules: list[str]
+) -> None:
+    files = changed("DO $$BEGIN EXECUTE 'ALTER TABLE users ALTER age TYPE bigint'; END$$;")
+    evidence = Traced(frozenset(effects))
+    assert rules_in(linted(tmp_path, files, judged=["2_new.sql"], evidence=evidence)) == rules
+    ignored = changed(
+        f"-- ledger:ignore {rules[0] if rules else 'seen-scan'} nobody writes there\n"
+        "DO $$BEGIN EXECUTE 'ALTER TABLE users ALTER age TYPE bigint'; END$$;"
+    )
+    found = linted(tmp_path, ignored, judged=["2_new.sql"], evidence=evidence)
+    assert rules_in(found) == ([] if rules else ["unused-ignore"])
+
+
+def test_sizes_of_the_fleet_raise_and_lower_findings(tmp_path: Path) -> None:
+    files = changed("ALTER TABLE users ALTER COLUMN age TYPE bigint;")
+    effects = frozenset({Effect.REWRITES, Effect.BLOCKS_WRITES})
+
+    def found(evidence: Traced) -> list[tuple[str, str]]:
+        judged = linted(tmp_path, files, judged=["2_new.sql"], evidence=evidence)
+        return [(one.rule, one.severity.value) for one in judged.findings]
+
+    assert found(Traced(effects, small=True)) == [("type-rewrites", "warning")]
+    assert found(Traced(effects, large="users is large in 2 of 3 databases")) == [
+        ("large-table", "error"),
+        ("type-rewrites", "error"),
+    ]
 
 
 def test_what_squawk_says_is_overruled_by_a_trace_too(tmp_path: Path) -> None:
