@@ -112,7 +112,8 @@ async def play(builder: Builder, session: Connection, pieces: Sequence[Piece]) -
 
     An order in which everything is there when it is needed is found by trying.
     """
-    await session.execute("SET check_function_bodies TO off")
+    # A view that is made is computed, and may be written so that this never ends.
+    await session.execute("SET check_function_bodies TO off; SET statement_timeout TO '60s'")
     waiting = list(pieces)
     while True:
         failed: dict[Piece, str] = {}

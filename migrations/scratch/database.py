@@ -17,7 +17,7 @@ import asyncpg
 from migrations.clock import SYSTEM_CLOCK
 from migrations.errors import Unreachable
 from migrations.printable import escaped
-from migrations.scratch.builder import Builder, Lack
+from migrations.scratch.builder import Builder, Lack, said
 from migrations.scratch.errors import ScratchRefused
 from migrations.scratch.schema import Schema, build
 from migrations.sql.literals import quote_ident, quote_literal
@@ -89,7 +89,7 @@ async def scratch_database(
         made_roles: list[str] = []
         try:
             async with _kept(admin, server, settings, rights, made_roles) as builder:
-                lacks = await build(builder, schema) if schema is not None else ()
+                lacks = await _built(builder, schema)
                 yield ScratchDatabase(
                     settings, server_version(admin), tuple(lacks), tuple(left_over)
                 )
@@ -97,6 +97,19 @@ async def scratch_database(
             await _drop(server, settings.database, made_roles)
     finally:
         await close_session(admin)
+
+
+async def _built(builder: Builder, schema: Schema | None) -> list[Lack]:
+    try:
+        return await build(builder, schema) if schema is not None else []
+    except asyncpg.PostgresError as error:
+        why = said(error)
+    except DRIVER_ERRORS:
+        why = "the session was lost"
+    raise ScratchRefused(
+        f"the scratch database cannot be set up with this schema: {why}; correct that, or set it "
+        "up otherwise, with --schema-from"
+    )
 
 
 async def _first_contact(server: ConnectionSettings) -> Connection:

@@ -34,8 +34,10 @@ async def told_trace(
     place: NamedFiles,
     migrations: Sequence[Migration],
     scope: Scope,
-) -> TraceEvidence:
-    """What the judged migrations do, and on stderr what of it could not be seen."""
+) -> TraceEvidence | None:
+    """What the judged migrations do, and on stderr what of it could not be seen; `None` of none."""
+    if not scope.versions:
+        return None
     evidence = await _traced_folder(ctx, options, migrations, scope)
     say(f"Traced: on PostgreSQL {evidence.traced.trace.server}, in a scratch database")
     for remark in _untraced(evidence.traced, place.folder):

@@ -135,6 +135,18 @@ async def test_lint_counts_large_tables_of_the_fleet(
     assert "in 4 of 4 databases" in large.items[0]["what"]
 
 
+async def test_where_nothing_is_pending_nothing_is_traced(
+    ledger: LedgerProgram, write: Callable[..., None], fleet: Fleet
+) -> None:
+    write(v1_a=f"{UP}CREATE TABLE notes (id int);\n")
+    assert (await ledger("up", "--yes")).code == 0
+    # No server for it is needed then.
+    nowhere = {"LEDGER_SCRATCH_URL": "postgresql://u@127.0.0.1:1/none"}
+    assert (await ledger("lint", "--trace", **nowhere)).code == 0
+    plan = await ledger("plan", "--trace", "-o", "json", **nowhere)
+    assert (plan.code, plan.json["trace"]) == (0, None)
+
+
 async def test_the_catalog_of_a_database_at_an_address_is_enough_without_a_ledger(
     ledger: LedgerProgram,
     write: Callable[..., None],

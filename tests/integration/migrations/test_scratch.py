@@ -13,6 +13,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from ledger.embedded import postgres
 from ledger.embedded.postgres import _account, _programs
 from ledger.scratch import FOLDER, LOCK, ScratchPlace, opened_scratch
 from ledger.settings.errors import SettingsError
@@ -206,6 +207,38 @@ async def test_a_schema_is_cloned_from_a_catalog_whole(
     async with scratch_database(server, CatalogSchema(found.document, found.names)) as database:
         assert database.lacks == ()
         assert await unlike(found, database) == {}
+
+
+async def test_a_schema_that_is_a_target_is_cloned_and_traced_under_its_own_name(
+    fresh_database: FreshDatabase, server: ConnectionSettings
+) -> None:
+    source = ConnectionSettings.from_url(await fresh_database(), allow_plaintext=True)
+    await run(source, f'CREATE SCHEMA "ac-me"; SET search_path TO "ac-me"; {SHOP}')
+    found = (await visit(source, "ac-me")).snapshot
+    assert found is not None
+    schema = CatalogSchema(found.document, found.names, "ac-me")
+    async with scratch_database(server, schema) as database:
+        clone = (await visit(database.settings, "ac-me")).snapshot
+        assert clone is not None
+        assert (database.lacks, clone.fingerprint) == ((), found.fingerprint)
+
+
+async def test_a_server_whose_schema_ends_the_session_is_a_sentence(
+    postgres_server: PostgresServer, server: ConnectionSettings
+) -> None:
+    before = await named(postgres_server)
+    ends = "SELECT pg_terminate_backend(pg_backend_pid());"
+    with pytest.raises(ScratchRefused, match="cannot be set up with this schema"):
+        async with scratch_database(server, SqlSchema(ends, "dump.sql")):
+            pass
+    assert await named(postgres_server) == before
+
+
+async def test_without_the_extra_the_option_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "find_spec", lambda _: None)
+    with pytest.raises(ScratchRefused, match=r"migration-ledger\[embedded\].*LEDGER_SCRATCH_URL"):
+        async with opened_scratch(ScratchPlace()):
+            pass
 
 
 async def test_objects_of_nearly_every_kind_are_cloned_and_the_rest_is_named(
