@@ -1,7 +1,7 @@
 """Rehearsals of bundles: what the log knows of them, and whether a rollout has the one it needs.
 
-The newest that was to try all that a rollout goes up with counts, whatever it came to: one that
-failed takes the word of an older one away. Pure.
+The newest that was to try all that a rollout goes up with counts, or that failed at some of it:
+one that failed takes the word of an older one away. Pure.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ class KnownRehearsal:
     event: RehearsalRecorded
 
     def covers(self, versions: Collection[str]) -> bool:
-        """Whether it was to try all of these."""
-        return set(versions) <= set(self.event.versions)
+        """Whether it was to try all of these, or found one of them wanting."""
+        failed = not set(versions).isdisjoint(self.event.failed)
+        return failed or set(versions) <= set(self.event.versions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def rehearsals_of(bundle: str, events: Iterable[Recorded]) -> tuple[KnownRehears
 def that_counts(
     known: Sequence[KnownRehearsal], versions: Collection[str]
 ) -> KnownRehearsal | None:
-    """The newest that was to try all of these; `None` where no rehearsal was."""
+    """The newest that says something of all of these; `None` where no rehearsal does."""
     return next((one for one in reversed(known) if one.covers(versions)), None)
 
 
