@@ -42,6 +42,7 @@ from ledger.contracts.fleet_events import (
     FactRecorded,
     FileGone,
     MigrationRegressed,
+    RehearsalRecorded,
 )
 from ledger.contracts.key_events import KeyRegistered, KeyRevoked
 from ledger.contracts.public_keys import PublicKeyText
@@ -110,6 +111,7 @@ __all__ = [
     "OutcomeResolved",
     "PlanOptions",
     "Purpose",
+    "RehearsalRecorded",
     "ReportContradicted",
     "RetryRequested",
     "RolloutAborted",

@@ -146,3 +146,19 @@ class BundleRegistered(Event, streams=(Stream.BUNDLES,), author=Author.PERSON):
     """Key of the history that its versions belong to."""
     name: str = ""
     """What its project calls that history; empty where it does not."""
+
+
+class RehearsalRecorded(Event, streams=(Stream.BUNDLES,), author=Author.PERSON):
+    """A bundle's migrations went up, down and up again on a database that nobody needs.
+
+    `versions` are those that were to, `failed` those of them that did not as they should. The
+    bundle need not be registered. `schema_from` is what they were tried on.
+    """
+
+    bundle: Sha256
+    succeeded: bool
+    versions: tuple[str, ...]
+    failed: tuple[str, ...]
+    server_version: Count
+    duration_ms: Count
+    schema_from: str = "folder"

@@ -20,6 +20,15 @@ def reads_journal(database: str) -> str:
     return f"`ledger fleet check -s id={database}` has it read now"
 
 
+def age_text(seconds: float) -> str:
+    """How long ago, in the largest unit that it has: `40 s`, `2 h`, `3 days`."""
+    for length, unit in ((86_400, "day"), (3600, "h"), (60, "min")):
+        if seconds >= length:
+            count = int(seconds // length)
+            return number_of(count, unit) if unit == "day" else f"{count} {unit}"
+    return f"{int(max(seconds, 0))} s"
+
+
 def moment_text(moment: datetime) -> str:
     """A moment to the second, with its zone."""
     return moment.isoformat(timespec="seconds")

@@ -85,7 +85,6 @@ class PlanOutlook:
     """Databases that the selection means and the plan does not, by the reason."""
     per_database_s: float | None
     rollout_s: float | None
-    rehearsed_at: datetime | None = None
 
     @property
     def risk(self) -> Risk:
@@ -95,10 +94,9 @@ class PlanOutlook:
 
 @dataclass(frozen=True, slots=True)
 class PlanEvidence:
-    """What is known beside texts and log: what a trace saw, by version, and the last rehearsal."""
+    """What is known beside texts and log: what a trace saw, by version."""
 
     traced: Mapping[str, TracedMigration] = field(default_factory=dict)
-    rehearsed_at: datetime | None = None
 
 
 def plain_name(name: str) -> str:
@@ -157,7 +155,6 @@ class PlanReader:
             await self._left_out(plan),
             per_database_s,
             None if per_database_s is None else per_database_s * _rounds(plan),
-            evidence.rehearsed_at,
         )
 
     async def _took(self, plan: Plan) -> dict[str, TookElsewhere]:

@@ -15,11 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from uuid import UUID
 
 from ledger.contracts.events import (
     BundleRegistered,
-    MigrationOrdered,
     PlanOptions,
     RolloutPlanned,
     UndoStarted,
@@ -34,26 +32,26 @@ from ledger.domain.histories import Belonging, ForeignJournal, OtherApplication,
 from ledger.domain.pending import Goal, KnownVersions, Pending, what_is_pending
 from ledger.domain.plan_digest import PlanOutdated, refuse_outdated
 from ledger.domain.refusals import BusyDatabases, EmptySelection
+from ledger.domain.rehearsals import KnownRehearsal, RehearsalRule, that_counts
 from ledger.domain.rollback import left_to_undo, retired_text
 from ledger.domain.selection_words import select
 from ledger.domain.states import ENDED
-from ledger.domain.variables import Values, described, earlier_values
+from ledger.domain.variables import described
 from ledger.errors import NoSuchRollout
+from ledger.service.applied_values import IN_FORCE, applied_values
 from ledger.service.bundles import BundleService, Folder, Registered
 from ledger.service.catch_up import brought_up
 from ledger.service.fleet import FleetService
 from ledger.service.known_drift import known_drift
 from ledger.service.known_versions import known_versions
+from ledger.service.rehearsals import known_rehearsals
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.service.rollout_state import whole
-from ledger.store.log.decode import open_event
 from ledger.store.port import Log
 from ledger.store.views.port import Views
-from ledger.store.views.rows import AppliedRow
 from migrations.model.attempt import Adoption, Mode
 from migrations.model.phases import LAST_BY_DEFAULT, Phase
 
-_IN_FORCE = ("applied", "rollback_failed")
 TAKEN_OUT = "no migration runs: what was adopted is taken out of the journals"
 
 
@@ -85,6 +83,8 @@ class PlanRequest:
     """Through which phase of each unit it goes up."""
     undoes: str | None = None
     on_drift: OnDrift = OnDrift.WARN
+    rehearsal: RehearsalRule | None = None
+    """What is required of one before it may start; nothing without a rule."""
 
     @property
     def wanted(self) -> Goal:
@@ -123,6 +123,8 @@ class Plan:
     events: tuple[Event, ...]
     position: int
     ending: Ending | None = None
+    rehearsal: KnownRehearsal | None = None
+    """Going up: the rehearsal of the bundle that counts for what goes, if there is one."""
 
     @property
     def direction(self) -> str:
@@ -208,16 +210,19 @@ class Planner:
         return await self._draw(request, self._encoder.new_id(), bundle, folder, position)
 
     async def lacking(
-        self, path: Path, format: str | None, variables: Sequence[Variable]
+        self, path: Path, format: str | None, variables: Sequence[Variable], selection: str = ""
     ) -> tuple[str, ...]:
-        """The versions of a folder that some database lacks, in every phase. Raises as `plan`."""
+        """The versions of a folder that some selected database lacks, in every phase.
+
+        Raises as `plan`.
+        """
         await brought_up(self._reads, self._log)
         folder = await self._bundles.read(path, format, variables, psql=True)
         bundle = folder.registration
         fleet = await self._fleet.state()
-        selected = select(fleet.databases.values(), "")
+        selected = select(fleet.databases.values(), selection)
         if not selected:
-            raise EmptySelection("", registered=fleet.has_any)
+            raise EmptySelection(selection, registered=fleet.has_any)
         ours = (await self._of_history(bundle, selected, fleet.databases, False)).databases
         known = await known_versions(self._reads, bundle.migrations, ours, Mode.UP)
         wanted = Goal(Mode.UP, phase=Phase.CONTRACT, out_of_order=True)
@@ -308,6 +313,10 @@ class Planner:
         plan = Plan(request, rollout, bundle, folder, pending, (), position)
         if not pending.databases:
             return plan
+        if wanted.mode is Mode.UP:
+            tried = await known_rehearsals(self._log, bundle.bundle)
+            versions = [ref.version for ref in pending.migrations]
+            plan = replace(plan, rehearsal=that_counts(tried, versions))
         planned = planning.PlanInput(
             rollout=rollout,
             mode=wanted.mode,
@@ -320,7 +329,9 @@ class Planner:
             adoption=request.adoption,
             variables=request.variables,
             history=bundle.name or bundle.history,
-            earlier=await self._earlier(pending) if wanted.mode is Mode.DOWN else {},
+            earlier=await applied_values(self._log, self._reads, pending)
+            if wanted.mode is Mode.DOWN
+            else {},
         )
         busy = await self._reads.busy(pending.databases)
         return replace(plan, events=planning.plan_rollout(planned, fleet.databases, busy))
@@ -355,7 +366,7 @@ class Planner:
         ]
         if not empty or not bundle.migrations:
             return
-        rows = [row for row in await self._reads.applied(empty) if row.state in _IN_FORCE]
+        rows = [row for row in await self._reads.applied(empty) if row.state in IN_FORCE]
         if not rows:
             return
         learned = await self._reads.histories([row.database for row in rows])
@@ -369,32 +380,3 @@ class Planner:
     async def _registered_bundle(self, request: PlanRequest) -> BundleRegistered:
         named = request.bundle
         return await (self._bundles.latest() if named is None else self._bundles.get(named))
-
-    async def _earlier(self, pending: Pending) -> dict[str, Values]:
-        """What each database's migrations were run with, by the orders that applied them.
-
-        Nothing is known of what was applied outside of this ledger. Raises `DifferentValues`.
-        """
-        migrations = [ref for ref in pending.migrations if ref.variables]
-        if not migrations:
-            return {}
-        rows = await self._reads.applied(pending.databases, [ref.version for ref in migrations])
-        rows = [row for row in rows if row.state in _IN_FORCE]
-        orders = await self._ordered_values(rows)
-        runs = (
-            (row.database, row.version, orders.get(row.command, ()) if row.command else ())
-            for row in rows
-        )
-        return earlier_values(migrations, runs)
-
-    async def _ordered_values(self, rows: Sequence[AppliedRow]) -> Mapping[UUID, Values]:
-        """The values of the orders that these rows come from."""
-        commands = {row.command for row in rows}
-        found: dict[UUID, Values] = {}
-        for rollout in sorted({row.rollout for row in rows if row.rollout}):
-            types = [MigrationOrdered.__name__]
-            async for raw in self._log.read_stream(f"rollout-{rollout}", types=types):
-                event = open_event(raw).event
-                if isinstance(event, MigrationOrdered) and event.command in commands:
-                    found[event.command] = event.variables
-        return found

@@ -11,6 +11,7 @@ from ledger.contracts.events import PlanOptions, RolloutPlanned, RolloutStarted
 from ledger.contracts.registry import Variable
 from ledger.domain import requests
 from ledger.domain.refusals import EmptySelection
+from ledger.domain.rehearsals import refuse_unrehearsed
 from ledger.domain.rollback import undo_options
 from ledger.domain.rollout import RolloutState
 from ledger.domain.states import ENDED, DatabaseStatus
@@ -21,6 +22,7 @@ from ledger.service.catch_up import as_near_as_may_be, brought_up
 from ledger.service.fleet import FleetService
 from ledger.service.liveness import Liveness
 from ledger.service.plans import Plan, Planner, PlanRequest
+from ledger.service.rehearsals import RehearsedFolder, known_rehearsals, record_rehearsal
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.service.requests import Requests
 from ledger.store.port import Batch, Log
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from ledger.service.rollout_reader import RolloutReader
     from ledger.service.status import DatabaseGroup, RolloutStatus, RolloutSummary
     from migrations.lint.judgement import LintOptions
+    from migrations.rehearsal.results import Rehearsal
 
 WATCH_EVERY_S = 0.5
 TROUBLES = ("failed", *IN_DOUBT)
@@ -93,22 +96,44 @@ class RolloutService:
         reader = PlanReader(self._log, self._reads, self._fleet, self._bundles.bundle_migrations)
         return await reader.outlook(plan, sizes_of, options, today, evidence)
 
+    async def refuse_unrehearsed(self, plan: Plan) -> None:
+        """Raise `NotRehearsed` where a rehearsal is required and the log has none that counts."""
+        rule = plan.request.rehearsal
+        if rule is None or plan.direction != Mode.UP or not plan.events:
+            return
+        known = await known_rehearsals(self._log, plan.bundle.bundle)
+        versions = [ref.version for ref in plan.pending.migrations]
+        refuse_unrehearsed(rule, known, versions, self._encoder.clock.now())
+
+    async def record_rehearsal(
+        self, folder: RehearsedFolder, result: Rehearsal, asked: RequestContext
+    ) -> str | None:
+        """Record how a folder's rehearsal went; the bundle's digest, as `record_rehearsal`."""
+        return await record_rehearsal(
+            self._log, self._bundles, self._encoder, folder, result, asked
+        )
+
     async def lacking(
-        self, folder: Path, format: str | None = None, variables: Sequence[Variable] = ()
+        self,
+        folder: Path,
+        format: str | None = None,
+        variables: Sequence[Variable] = (),
+        selection: str = "",
     ) -> tuple[str, ...]:
         """The versions of a folder that some database lacks; nothing is recorded."""
-        return await self._planner.lacking(folder, format, variables)
+        return await self._planner.lacking(folder, format, variables, selection)
 
     async def start(self, plan: Plan) -> str:
         """Start what was shown, as it was shown; the rollout's id.
 
-        Raises `PlanOutdated` when that is not what would be done now, and `EmptySelection` when
-        nothing is to do.
+        Raises `PlanOutdated` when that is not what would be done now, `NotRehearsed` when a
+        rehearsal is required and lacking, and `EmptySelection` when nothing is to do.
         """
         if not plan.events:
             raise EmptySelection(plan.request.select)
         if plan.ending is not None:
             return await self._start_undo(plan)
+        await self.refuse_unrehearsed(plan)
         registered = await self._planner.register(plan)
         # Its own registration changes nothing of a plan that it follows at once.
         known = plan.position + (registered.position == plan.position + 1)

@@ -60,6 +60,12 @@ class RolloutSection(SettingsSection):
     deadline_s: SomeSeconds = Field(
         14400.0, description="seconds until an order without an answer counts as unknown"
     )
+    require_rehearsal: bool = Field(
+        False, description="refuse a rollout whose bundle `ledger test` has not found to go well"
+    )
+    rehearsal_max_age_days: float = Field(
+        7.0, gt=0, le=3650, description="days after which a rehearsal does not count any more"
+    )
 
 
 class WatchdogSection(SettingsSection):

@@ -16,6 +16,7 @@ from ledger.cli.app.help_page import CommandGroup
 
 ROOMS: Mapping[str, tuple[str, ...]] = {
     "lint.commands": ("lint",),
+    "rehearsal.commands": ("test",),
     "rollout.start": ("plan", "up", "down"),
     "rollout.check": ("check",),
     "fleet.status": ("status",),

@@ -281,6 +281,15 @@ class RolloutOptions(PaceOptions):
             rich_help_panel=WHICH_DATABASES,
         ),
     ] = OnDriftChoice.WARN
+    require_rehearsal: Annotated[
+        bool | None,
+        typer.Option(
+            "--require-rehearsal",
+            help="Going up: refuse to start unless `ledger test` found this bundle to go well, not "
+            "long ago. Default: the setting.",
+            rich_help_panel=HOW_FAR,
+        ),
+    ] = None
     when_spent: Annotated[
         WhenSpentChoice | None,
         typer.Option(

@@ -22,7 +22,7 @@ from ledger.cli.app.options import (
 )
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.variables import loaded_here
-from ledger.cli.db import backups, catalog, check, export, history, resolve
+from ledger.cli.db import backups, catalog, check, export, history, resolve, shapes
 from ledger.cli.db.options import OutsideLedgerOptions, TimeoutOptions, confirm_outside, said_of
 from ledger.cli.db.target import DatabaseOptions, connection_of, history_of, journal_here
 from ledger.domain.wording import failure_text, number_of
@@ -46,6 +46,7 @@ def register(app: typer.Typer) -> None:
     backups.register(db_app)
     catalog.register(db_app)
     check.register(db_app)
+    shapes.register(db_app)
     app.add_typer(db_app, name="db", rich_help_panel="Set-up")
 
 

@@ -136,7 +136,7 @@ def _parts(plan: Plan, outlook: PlanOutlook, texts: Sequence[StepText], name: st
         done = number_of(plan.already_everywhere, "migration")
         return [_Part(f"{head}\nNothing to do; applied everywhere already: {done}.\n\n", notes, "",
                       "note")]  # fmt: skip
-    facts = [f"Risk **{outlook.risk}**", words.expected(outlook), words.rehearsed(outlook)]
+    facts = [f"Risk **{outlook.risk}**", words.expected(outlook), words.rehearsed(plan)]
     said = ". ".join(fact[:1].upper() + fact[1:] for fact in facts)
     steps = [_step(step) for step in outlook.steps]
     parts = [_Part(f"{head}\n{said}.\n\n", steps, "\n", "migration")]

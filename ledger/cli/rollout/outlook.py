@@ -9,6 +9,7 @@ from ledger.domain.wording import number_of
 
 if TYPE_CHECKING:
     from ledger.service.outlook import PlanOutlook, StepOutlook
+    from ledger.service.plans import Plan
     from migrations.lint.finding import LargestTable
     from migrations.lint.outlook import LockedTable, MigrationOutlook
 
@@ -40,10 +41,19 @@ def expected(outlook: PlanOutlook) -> str:
     )
 
 
-def rehearsed(outlook: PlanOutlook) -> str:
-    """Whether this very folder was tried beforehand."""
-    at = outlook.rehearsed_at
-    return "rehearsed: no" if at is None else f"rehearsed: {at:%Y-%m-%d %H:%M}Z"
+def rehearsed(plan: Plan) -> str:
+    """Whether this very folder was tried beforehand, and when: a text that does not age."""
+    found = plan.rehearsal
+    if found is None:
+        return "not rehearsed"
+    server = release_text(found.event.server_version)
+    how = "rehearsed" if found.event.succeeded else "rehearsed and failed"
+    return f"{how} {found.at:%Y-%m-%d %H:%M}Z on {server}"
+
+
+def release_text(server_version: int) -> str:
+    """A server's release as people say it: `PostgreSQL 18.6`."""
+    return f"PostgreSQL {server_version // 10_000}.{server_version % 10_000}"
 
 
 def step_lines(step: StepOutlook) -> Iterator[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledger.cli.app.output import Output, say
-from ledger.cli.rollout.outlook import expected, fields_of, rehearsed, step_lines
+from ledger.cli.rollout.outlook import expected, fields_of, release_text, step_lines
 from ledger.errors import WrongArgument
+from migrations.clock import SYSTEM_CLOCK
 from migrations.printable import escaped
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from ledger.cli.app.trace import Traced
     from ledger.contracts.events import PlanOptions, RolloutPlanned
     from ledger.contracts.registry import MigrationRef, Variable
+    from ledger.domain.rehearsals import RehearsalRule
     from ledger.service.outlook import PlanOutlook
     from ledger.service.plan_texts import StepText
     from ledger.service.plans import Plan, PlanRequest
@@ -62,6 +65,7 @@ def plan_request(
         steps_down=steps_down,
         select=travel.select,
         asked=why.asked(),
+        rehearsal=rehearsal_rule(travel, defaults),
         on_drift=OnDrift(travel.on_drift),
         phase=Phase(travel.phase) if travel.phase else LAST_BY_DEFAULT,
         adoption=adoption,
@@ -69,6 +73,15 @@ def plan_request(
         format=travel.format,
         psql=travel.allow_psql,
     )
+
+
+def rehearsal_rule(travel: RolloutOptions, defaults: RolloutSection) -> RehearsalRule | None:
+    """What is required of a rehearsal: what the flag says, or else the settings."""
+    from ledger.domain.rehearsals import RehearsalRule
+
+    wanted = travel.require_rehearsal
+    required = defaults.require_rehearsal if wanted is None else wanted
+    return RehearsalRule(defaults.rehearsal_max_age_days) if required else None
 
 
 def plan_options(
@@ -137,6 +150,7 @@ def facts(
         f"{what} on {databases} in {waves} ({sizes})",
         *(_named_steps(preview, outlook) if lost is None else ()),
         *_taken_back(preview, lost),
+        *([rehearsed(preview)] if preview.direction == "up" else []),
         *(f"variable {name} = {value}" for name, value in preview.variables.items()),
         *(f"note: {note}" for note in preview.notes[:LISTED]),
         *(_meaning(outlook) if outlook is not None else ()),
@@ -153,11 +167,25 @@ def _named_steps(preview: Plan, outlook: PlanOutlook | None) -> Iterator[str]:
 
 def _meaning(outlook: PlanOutlook) -> Iterator[str]:
     yield expected(outlook)
-    yield rehearsed(outlook)
     for why, databases in outlook.left_out.items():
         more = len(databases) - LISTED
         names = ", ".join(databases[:LISTED]) + (f" and {more:,} more" if more > 0 else "")
         yield f"left out, {why}: {names}"
+
+
+def rehearsed(preview: Plan, now: datetime | None = None) -> str:
+    """Whether what goes up was rehearsed: `rehearsed 2 h ago on PostgreSQL 18.6`."""
+    from ledger.domain.wording import age_text
+
+    found, required = preview.rehearsal, preview.request.rehearsal is not None
+    if found is None:
+        what = "not rehearsed"
+        return f"{what}, which is required: `ledger test` does it" if required else what
+    ago = ((now or SYSTEM_CLOCK.now()) - found.at).total_seconds()
+    when = f"{age_text(ago)} ago on {release_text(found.event.server_version)}"
+    if not found.event.succeeded:
+        return f"rehearsed {when}, which failed"
+    return f"rehearsed {when}"
 
 
 def _taken_back(preview: Plan, lost: Mapping[str, Sequence[str]] | None) -> list[str]:
@@ -225,7 +253,6 @@ def show_plan(
             "risk": str(outlook.risk),
             "per_database_s": outlook.per_database_s,
             "rollout_s": outlook.rollout_s,
-            "rehearsed_at": outlook.rehearsed_at,
             "left_out": {why: list(names) for why, names in outlook.left_out.items()},
         }
     for step, text in zip(steps, texts or (), strict=False):
@@ -245,8 +272,22 @@ def show_plan(
         variables=dict(preview.variables),
         already_everywhere=preview.already_everywhere,
         **meant,
+        rehearsal=_rehearsal(preview),
         trace=traced.document() if traced is not None else None,
     )
+
+
+def _rehearsal(preview: Plan) -> dict[str, Any] | None:
+    found = preview.rehearsal
+    if found is None:
+        return None
+    return {
+        "at": found.at,
+        "succeeded": found.event.succeeded,
+        "failed": list(found.event.failed),
+        "server_version": found.event.server_version,
+        "schema_from": found.event.schema_from,
+    }
 
 
 def _script(texts: Sequence[StepText]) -> str:

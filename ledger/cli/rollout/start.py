@@ -353,6 +353,7 @@ async def travel_with(
         preview = await session.ledger.rollouts.plan(request)
         if not preview.databases:
             say("Every selected database has all of these migrations.")
+        await session.ledger.rollouts.refuse_unrehearsed(preview)
         if dry_run or not preview.databases:
             return _only_shown(preview, output)
         confirm(session.ledger.name, facts(preview), yes=yes)

@@ -82,8 +82,8 @@ WHERE type IN (
     'BundleRegistered', 'ChangeAccepted', 'CheckRequested', 'DatabaseFenceReset',
     'DatabaseRegistered', 'DatabaseReinstated', 'DatabaseRelabelled', 'DatabaseRepointed',
     'DatabaseRetired', 'DatabaseSuspended', 'DriftAccepted', 'EventSetAside', 'FactRecorded', 'FileGone',
-    'KeyRegistered', 'KeyRevoked', 'OutcomeResolved', 'RetryRequested', 'RolloutAborted', 'RolloutPaused',
-    'RolloutPlanned', 'RolloutResumed', 'RolloutStarted', 'UndoStarted');
+    'KeyRegistered', 'KeyRevoked', 'OutcomeResolved', 'RehearsalRecorded', 'RetryRequested', 'RolloutAborted',
+    'RolloutPaused', 'RolloutPlanned', 'RolloutResumed', 'RolloutStarted', 'UndoStarted');
 
 -- What databases were asked before anything was applied there: the latest say how large tables are.
 CREATE INDEX log_preflights ON ledger.log (position) WHERE type = 'PreflightChecked';
@@ -127,6 +127,7 @@ INSERT INTO ledger.event_type (type, schema_version, streams) VALUES
     ('ChangeAccepted', 1, '^(bundles)$'),
     ('FileGone', 1, '^(bundles)$'),
     ('BundleRegistered', 1, '^(bundles)$'),
+    ('RehearsalRecorded', 1, '^(bundles)$'),
     ('KeyRegistered', 1, '^(keys)$'),
     ('KeyRevoked', 1, '^(keys)$'),
     ('RolloutPlanned', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
@@ -197,6 +198,8 @@ INSERT INTO ledger.event_type_permission (type, role) VALUES
     ('FileGone', 'ledger_service'),
     ('BundleRegistered', 'ledger_operator'),
     ('BundleRegistered', 'ledger_service'),
+    ('RehearsalRecorded', 'ledger_operator'),
+    ('RehearsalRecorded', 'ledger_service'),
     ('KeyRegistered', 'ledger_operator'),
     ('KeyRegistered', 'ledger_service'),
     ('KeyRevoked', 'ledger_operator'),

@@ -38,6 +38,7 @@ INSERT INTO ledger.request_type (type, schema_version) VALUES
     ('FactRecorded', 1),
     ('ChangeAccepted', 1),
     ('FileGone', 1),
+    ('RehearsalRecorded', 1),
     ('KeyRegistered', 1),
     ('KeyRevoked', 1),
     ('RolloutPlanned', 1),
@@ -87,6 +88,13 @@ INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('ChangeAccepted', 'history', '{string}', false),
     ('FileGone', 'version', '{string}', true),
     ('FileGone', 'history', '{string}', false),
+    ('RehearsalRecorded', 'bundle', '{string}', true),
+    ('RehearsalRecorded', 'succeeded', '{boolean}', true),
+    ('RehearsalRecorded', 'versions', '{array}', true),
+    ('RehearsalRecorded', 'failed', '{array}', true),
+    ('RehearsalRecorded', 'server_version', '{number}', true),
+    ('RehearsalRecorded', 'duration_ms', '{number}', true),
+    ('RehearsalRecorded', 'schema_from', '{string}', false),
     ('KeyRegistered', 'key', '{string}', true),
     ('KeyRegistered', 'public_key', '{string}', true),
     ('KeyRegistered', 'agent', '{string}', true),
@@ -263,6 +271,13 @@ RETURNS text LANGUAGE sql STABLE AS $$
             THEN 'a number in it is too large'
         WHEN (p_body ->> 'position')::numeric % 1 <> 0 THEN 'its position is none'
         WHEN p_body ->> 'journal_head' !~ '^[0-9a-f]{64}$' THEN 'its journal head is none'
+        WHEN p_type = 'RehearsalRecorded' AND (
+                p_body ->> 'bundle' !~ '^[0-9a-f]{64}$'
+                OR jsonb_path_exists(p_body, 'strict $.versions[*] ? (@.type() <> "string")')
+                OR jsonb_path_exists(p_body, 'strict $.failed[*] ? (@.type() <> "string")')
+                OR (p_body ->> 'server_version')::numeric % 1 <> 0
+                OR (p_body ->> 'duration_ms')::numeric % 1 <> 0)
+            THEN 'its bundle, its versions or a number in it is none'
         WHEN p_body ? 'epoch' AND EXISTS (
             SELECT FROM (VALUES ('term'), ('position')) AS part (name)
             WHERE CASE jsonb_typeof(p_body -> 'epoch' -> name)
@@ -325,7 +340,8 @@ DECLARE
     v_key constant bytea := convert_to(format('{"key":"%s"', p_said ->> 'key'), 'UTF8');
     v_stream constant text := CASE
         WHEN p_type LIKE 'Database%' OR p_type IN ('DriftAccepted', 'FactRecorded') THEN 'fleet'
-        WHEN p_type IN ('BundleRegistered', 'ChangeAccepted', 'FileGone') THEN 'bundles'
+        WHEN p_type IN ('BundleRegistered', 'ChangeAccepted', 'FileGone', 'RehearsalRecorded')
+            THEN 'bundles'
         WHEN p_type LIKE 'Key%' THEN 'keys'
         WHEN p_type = 'CheckRequested' THEN 'check-' || (p_said ->> 'check')
         WHEN p_type IN ('EventSetAside', 'NotificationFailed') THEN 'ledger'

@@ -48,7 +48,7 @@ def test_the_commands_are_the_ones_that_the_documentation_lists() -> None:
             "fleet list", "fleet label", "fleet repoint",
             "fleet suspend", "fleet reinstate", "fleet reset-fence", "fleet retire", "fleet check",
             "drift", "fact record", "agents",
-            "bundle register", "bundle list", "bundle show", "create", "lint",
+            "bundle register", "bundle list", "bundle show", "create", "lint", "test",
             "plan", "up", "down", "status", "resolve",
             "rollout start", "rollout pause", "rollout resume", "rollout abort",
             "rollout rollback", "rollout retry", "rollout status", "rollout list", "rollout watch",
@@ -58,7 +58,7 @@ def test_the_commands_are_the_ones_that_the_documentation_lists() -> None:
             "db up", "db down", "db status", "db verify",
             "adopt", "baseline", "repair",
             "db adopt", "db baseline", "db repair", "db export-history", "db remove-journal",
-            "db drop-backups", "db resolve", "db snapshot", "db diff",
+            "db drop-backups", "db resolve", "db snapshot", "db diff", "db shapes",
         ]
     )  # fmt: skip
 
@@ -89,6 +89,7 @@ LOOKING = frozenset({
     "bundle list", "bundle show", "keys list",
     "notify test", "notify list", "report migrations", "report durations",
     "rollout status", "rollout list", "db status", "db verify", "db snapshot", "db diff", "lint",
+    "test", "db shapes",
 })  # fmt: skip
 CARRYING_ON = frozenset({"serve", "notify run", "rollout watch"})
 """They work on what somebody else has asked for."""

@@ -8,8 +8,9 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from ledger.cli.app.options import PaceOptions, RolloutOptions, WhenSpentChoice
-from ledger.cli.rollout.plan import plan_options, rollback_options
+from ledger.cli.rollout.plan import plan_options, rehearsal_rule, rollback_options
 from ledger.contracts.events import Budget, PlanOptions, WhenSpent
+from ledger.domain.rehearsals import RehearsalRule
 from ledger.domain.rollback import undo_options
 from ledger.settings import RolloutSection
 from migrations.model.attempt import Limits
@@ -26,7 +27,7 @@ SET: dict[str, Any] = {
     "expiry_s": 6.0,
     "deadline_s": 8.0,
 }
-ELSEWHERE = {"select", "phase", "format", "allow_psql", "var", "on_drift"}
+ELSEWHERE = {"select", "phase", "format", "allow_psql", "var", "on_drift", "require_rehearsal"}
 """Flags that say what goes where; how it goes, the others say."""
 GIVEN: dict[str, Any] = {
     **SET,
@@ -57,10 +58,21 @@ def test_settings_and_flags_become_the_options_of_a_plan() -> None:
     )
 
 
-@pytest.mark.parametrize("name", RolloutSection.model_fields)
+@pytest.mark.parametrize(
+    "name", [one for one in RolloutSection.model_fields if "rehearsal" not in one]
+)
 def test_each_setting_reaches_the_plan(name: str) -> None:
     section = SETTINGS.model_copy(update={name: SET[name]})
     assert plan_options(RolloutOptions(), section) != plan_options(RolloutOptions(), SETTINGS)
+
+
+def test_a_rehearsal_is_required_by_the_flag_or_else_by_the_setting() -> None:
+    required = SETTINGS.model_copy(
+        update={"require_rehearsal": True, "rehearsal_max_age_days": 3.0}
+    )
+    assert rehearsal_rule(RolloutOptions(), SETTINGS) is None
+    assert rehearsal_rule(RolloutOptions(), required) == RehearsalRule(3.0)
+    assert rehearsal_rule(RolloutOptions(require_rehearsal=True), SETTINGS) == RehearsalRule(7.0)
 
 
 @pytest.mark.parametrize(

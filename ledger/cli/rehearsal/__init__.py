@@ -1,0 +1,1 @@
+"""`ledger test`: migrations are rehearsed where nothing can be lost."""
