@@ -52,6 +52,22 @@ class Answer:
         return sum(step.result in CHANGED for step in self.steps) + size(self.adopted)
 
 
+def verdict_of(outcome: work.Outcome) -> Verdict:
+    """How an attempt ended; one that was cancelled did not fail, also when the journal says it."""
+    if outcome.failure is not None and outcome.failure.kind is FailureClass.CANCELLED:
+        return Verdict.CANCELLED
+    return outcome.verdict
+
+
+def unread(failure: Failure, ended: Ended) -> Answer:
+    """The answer while nobody knows what the command has done; a refusal has its reason already."""
+    if ended.verdict is Verdict.REFUSED:
+        return Answer(ended.verdict, ended.failure)
+    text = f"{ended.failure.message}, and what it did before could not be read: {failure.message}"
+    verdict = Verdict.FAILED if ended.verdict is Verdict.CANCELLED else ended.verdict
+    return Answer(verdict, replace(failure, message=text))
+
+
 def size(adopted: work.Adopted | None) -> int:
     """How many migrations an adoption has put in force, or out of it."""
     return len(adopted.taken) + len(adopted.released) if adopted else 0

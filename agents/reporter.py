@@ -46,6 +46,8 @@ from migrations.model.work import Adopted, BatchProgress, OutsideChange, StepOut
 
 logger = logging.getLogger(__name__)
 
+_UNEXPLAINED = Failure(FailureClass.INTERNAL, "no reason was given; report this as a defect")
+"""For a failure that came without a reason, which would be a defect."""
 _waited = instruments.histogram(instruments.WAITED)
 _statement = instruments.histogram(instruments.STATEMENT)
 _POSTGRESQL = {telemetry.DB_SYSTEM: "postgresql"}
@@ -370,7 +372,7 @@ def step_report(job: Job, outcome: StepOutcome) -> Report:
                 version=version,
                 direction=direction,
                 checksum=checksum,
-                failure=shorten(outcome.failure) or unexplained(),
+                failure=shorten(outcome.failure) or _UNEXPLAINED,
             )
 
 
@@ -395,10 +397,3 @@ def latest(changes: Iterable[OutsideChange]) -> list[OutsideChange]:
 def shorten(failure: Failure | None) -> Failure | None:
     """The same failure with no more of its statement than fits well into a message."""
     return failure and failure.shortened(STATEMENT_MAX_CHARS)
-
-
-def unexplained() -> Failure:
-    """For a failure that came without a reason, which would be a defect."""
-    return Failure(
-        kind=FailureClass.INTERNAL, message="no reason was given; report this as a defect"
-    )

@@ -12,7 +12,7 @@ from ledger.contracts.registry import MigrationRef
 from ledger.contracts.reports import DatabaseInspected, JournalEntry
 from migrations.catalog.visit import Visit
 from migrations.inspection import Inspection
-from migrations.model.attempt import Mode
+from migrations.model.attempt import Failure, Mode
 from migrations.model.clocks import ComparedClock
 from migrations.model.folder_history import FolderHistory, journal_key
 from migrations.model.foreign_history import ForeignHistory
@@ -154,6 +154,13 @@ def inspected(
         unfinished=_unfinished(found.entries),
         half_done=found.half_done if found.reachable and found.failure is None else None,
         warnings=found.warnings,
+    )
+
+
+def not_reached(command: InspectCommand, failure: Failure) -> DatabaseInspected:
+    """A look at a database that could not be had."""
+    return DatabaseInspected(
+        database=command.database, command=command.command, reachable=False, failure=failure
     )
 
 

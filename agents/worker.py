@@ -25,6 +25,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from uuid import UUID
 
+from agents import answers
 from agents.answers import BY_ORDER, CHANGED, NOT_BEGUN, Answer, Ended, answer, left_by, size
 from agents.backup_command import limits_with_backup, with_backup_word
 from agents.errors import AgentError
@@ -34,18 +35,16 @@ from agents.reporter import Reporter
 from agents.secrets import connection_settings
 from agents.settings import AgentSettings
 from agents.tracing import CONVENTIONAL, process_span
-from agents.translation import inspected, journal_of, with_schema, work_of
+from agents.translation import inspected, journal_of, not_reached, with_schema, work_of
 from ledger import instruments, telemetry
 from ledger.contracts.commands import ApplyCommand, InspectCommand
 from ledger.contracts.events import Purpose
-from ledger.contracts.reports import DatabaseInspected
 from ledger.monitoring.logs import logged_about
 from migrations.catalog.visit import Visit
 from migrations.clock import Clock
 from migrations.engine import Engine
 from migrations.errors import ClockApart, IdentityMismatch, StaleEpoch, TooLate
 from migrations.inspection import Inspection
-from migrations.model import work
 from migrations.model.attempt import Failure, FailureClass, Verdict
 from migrations.model.clocks import ComparedClock
 from migrations.model.work import Outcome
@@ -181,7 +180,7 @@ class Worker:
             reporter.step_finished(step)
         if outcome.adopted is not None:
             reporter.adopted(outcome.adopted)
-        verdict = _verdict(outcome)
+        verdict = answers.verdict_of(outcome)
         changed = sum(step.result in CHANGED for step in outcome.steps)
         reporter.finished(
             command,
@@ -224,7 +223,7 @@ class Worker:
         if found.clocks is not None and said.verdict is Verdict.EXPIRED and not said.worked:
             said = Answer(Verdict.REFUSED, found.clocks)
         if found.failure is not None:
-            said, head = _unread(found.failure, ended), None
+            said, head = answers.unread(found.failure, ended), None
         elif said.verdict is Verdict.REFUSED and not said.worked:
             head = None
         if ended.verdict is Verdict.REFUSED and said.verdict is not ended.verdict:
@@ -252,12 +251,12 @@ class Worker:
         try:
             connection = self._connection(command)
         except AttemptRefused as refused:
-            reporter.inspected(_not_reached(command, refused.failure))
+            reporter.inspected(not_reached(command, refused.failure))
             return refused.verdict
         target, late = journal_of(command), self._late(command)
         found = await self._engine.inspect(connection, target, self._checked)
         if late is not None and found.clocks is None:
-            reporter.inspected(_not_reached(command, late))
+            reporter.inspected(not_reached(command, late))
             return Verdict.EXPIRED
         looks = command.order.purpose is Purpose.ADOPT and found.failure is None
         wanted = command.order.adoption
@@ -333,15 +332,8 @@ class Worker:
             case ApplyCommand() as command:
                 reporter.finished(command, Verdict.FAILED, failure=failure)
             case InspectCommand() as command:
-                reporter.inspected(_not_reached(command, failure))
+                reporter.inspected(not_reached(command, failure))
         return Verdict.FAILED
-
-
-def _verdict(outcome: work.Outcome) -> Verdict:
-    """How the attempt ended; one that was cancelled did not fail, also when the journal says it."""
-    if outcome.failure is not None and outcome.failure.kind is FailureClass.CANCELLED:
-        return Verdict.CANCELLED
-    return outcome.verdict
 
 
 def _caught_up(command: ApplyCommand, found: Inspection, reporter: Reporter) -> str | None:
@@ -356,12 +348,6 @@ def _caught_up(command: ApplyCommand, found: Inspection, reporter: Reporter) -> 
         return None
     reporter.found_outside(outside_changes(found.record, expected.journal_head))
     return found.journal_head
-
-
-def _not_reached(command: InspectCommand, failure: Failure) -> DatabaseInspected:
-    return DatabaseInspected(
-        database=command.database, command=command.command, reachable=False, failure=failure
-    )
 
 
 def _about(job: Job) -> dict[str, str]:
@@ -394,12 +380,3 @@ def _overtaken(command: ApplyCommand) -> Ended:
     """The words of the fence, whoever finds it: the same order is refused in the same words."""
     refused = stale_epoch(command.epoch)
     return Ended(Verdict.REFUSED, Failure(refused.kind, refused.message))
-
-
-def _unread(failure: Failure, ended: Ended) -> Answer:
-    """The answer while nobody knows what the command has done; a refusal has its reason already."""
-    if ended.verdict is Verdict.REFUSED:
-        return Answer(ended.verdict, ended.failure)
-    text = f"{ended.failure.message}, and what it did before could not be read: {failure.message}"
-    verdict = Verdict.FAILED if ended.verdict is Verdict.CANCELLED else ended.verdict
-    return Answer(verdict, replace(failure, message=text))

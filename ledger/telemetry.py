@@ -4,9 +4,8 @@ The context of `ledger rollout start` travels in the events' metadata, from ther
 commands, through the agent to each SQL statement, and back in the reports' metadata. Conventions:
 OpenTelemetry semantic conventions 1.44, messaging and CI/CD; names of our own start with
 `migration_ledger.`. Those of one migration are in `migrations.running.telemetry`: that package
-knows nothing of the ledger. What is left out on purpose stands in decision 0012.
-
-Without a provider the API's own no-op spans are used: they still carry a context from elsewhere.
+knows nothing of the ledger. What is left out on purpose stands in decision 0012. Without a provider
+the API's own no-op spans still carry a context from elsewhere.
 """
 
 from __future__ import annotations

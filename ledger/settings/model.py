@@ -37,6 +37,8 @@ OF_THE_PROJECT = frozenset({"name", "rollout", "variables", "bundle", "lint"})
 """What a `ledger.toml` in the working folder may set: it describes the project. All else decides
 what runs here, whom we trust or where secrets go; a folder that somebody else wrote may not."""
 
+SIZE_MAX_MB = 1e9
+"""A petabyte."""
 Timeout = Annotated[float, Field(ge=0, le=TIMEOUT_MAX_S)]
 """Seconds, no more than the server takes."""
 
@@ -106,10 +108,16 @@ class LintLimits(SettingsSection):
     )
     key_columns: HowMany = Field(3, description="columns that an index may have")
     small_table_mb: float = Field(
-        16.0, ge=0, description="a table that is smaller in every database makes a finding less bad"
+        16.0,
+        ge=0,
+        le=SIZE_MAX_MB,
+        description="a table that is smaller in every database makes a finding less bad",
     )
     large_table_mb: float = Field(
-        1024.0, gt=0, description="a table as large as this in any database makes a finding worse"
+        1024.0,
+        gt=0,
+        le=SIZE_MAX_MB,
+        description="a table as large as this in any database makes a finding worse",
     )
 
 

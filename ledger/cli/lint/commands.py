@@ -131,14 +131,27 @@ async def lint(
         answer = SquawkAnswer(False, problem="squawk was not asked")
     else:
         scope = await scope_of(ctx, place, migrations, which)
-        evidence = await told_trace(ctx, scratch, place, migrations, scope) if trace else None
-        limit_mb = options.limits.large_table_mb
-        sizes = await sizes_of(ctx, migrations, scope, limit_mb) if evidence is None else {}
-        found, answer = await _judged(
-            migrations, scope, options, sizes, squawk=settings.lint.squawk, evidence=evidence
-        )
+        found, answer = await _found(ctx, scratch if trace else None, place, migrations, scope)
     _show(_seen_from_here(found, place.folder), scope, answer, output)
     return _code(found, wanted)
+
+
+async def _found(
+    ctx: typer.Context,
+    scratch: ScratchOptions | None,
+    place: NamedFiles,
+    migrations: tuple[Migration, ...],
+    scope: Scope,
+) -> tuple[Judgement, SquawkAnswer]:
+    """What is judged, by what a trace saw, if one is wanted, or else by the fleet's sizes."""
+    settings = flags_of(ctx).load().settings
+    options = options_of(settings)
+    evidence = await told_trace(ctx, scratch, place, migrations, scope) if scratch else None
+    limit_mb = options.limits.large_table_mb
+    sizes = await sizes_of(ctx, migrations, scope, limit_mb) if evidence is None else {}
+    return await _judged(
+        migrations, scope, options, sizes, squawk=settings.lint.squawk, evidence=evidence
+    )
 
 
 def options_of(settings: Settings) -> LintOptions:

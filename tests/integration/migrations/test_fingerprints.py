@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
@@ -205,6 +206,8 @@ async def test_a_database_restored_from_a_dump_is_no_drift(
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
+        # A newer pg_dump sets what an older server does not know.
+        dump.write_text(re.sub(r"^SET transaction_timeout.*$", "", dump.read_text(), flags=re.M))
     assert same(await look(url), await look(copy))
 
 

@@ -36,6 +36,7 @@ def drawn(databases: int, names: str = "t", notes: tuple[str, ...] = ()) -> Plan
     return cast(
         Plan,
         SimpleNamespace(
+            rehearsal=None,
             databases=waves[0],
             waves=waves if databases else [],
             digest="ab" * 32,

@@ -15,6 +15,8 @@ from migrations.sql.named_statements import named_statements
 FILES = [
     ("ledger.store", "queries.sql"),
     ("ledger.store.views", "queries.sql"),
+    ("ledger.store", "notifications.sql"),
+    ("ledger.store.views", "performance.sql"),
     ("migrations.catalog", "catalog.sql"),
     ("migrations.preflight", "questions.sql"),
     ("migrations.scratch", "trace.sql"),
