@@ -325,6 +325,10 @@ async def test_every_command_of_the_alerts_looks_and_changes_nothing(
     assert len(own) > 15
     for words in dict.fromkeys(step.words for step in own):
         answer = await ledger(*words[1:])
+        if words == ("ledger", "notify", "test"):
+            # The one that would tell somebody; here nobody is to be told.
+            assert "no target is named" in answer.err
+            continue
         assert answer.code == 0, (words, answer.err)
         assert "Traceback" not in answer.err
     assert (await ledger("events", "-o", "ndjson")).out == before

@@ -34,7 +34,6 @@ APART: Final = (
     ("--bundle", "--var"),
     ("--bundle", "--allow-psql"),
     ("--no-wait", "--timeout"),
-    ("--all", "--limit"),
     ("--all", "--failed"),
     ("--all", "--problems"),
     ("--all", "--behind"),

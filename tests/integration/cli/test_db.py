@@ -82,7 +82,7 @@ async def test_a_migration_without_a_way_back_is_told_with_its_file(
     await ledger("db", "up", DATABASE_URL=database)
     answer = await ledger("db", "down", "--yes", DATABASE_URL=database)
     assert answer.code == ExitCode.FAILED
-    assert "ledger: 3_final.sql: the migration has no down section" in answer.err
+    assert "ledger: 3_final.sql:1: the migration has no down section" in answer.err
 
 
 async def test_a_check_that_does_not_hold_fails_the_command(

@@ -56,7 +56,7 @@ async def test_an_older_backup_is_no_news_and_one_to_come_is_refused(
     older = await ledger("fact", "record", "t0", "backup", "--at", "2h", "-o", "json")
     assert (older.code, older.json["changed"]) == (0, False)
     for words, said in (
-        (("t0", "backup", "--at", "2099-01-01"), "is not over yet"),
+        (("t0", "backup", "--at", "2099-01-01"), "is still to come"),
         (("t0", "backup", "--at", "soon"), "is no moment"),
         (("t0", "lunch"), "nothing follows from a fact 'lunch'; write backup"),
         (("t9", "backup"), "t9"),

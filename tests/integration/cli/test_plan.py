@@ -52,7 +52,7 @@ async def test_a_plan_says_what_each_migration_does_and_how_risky_that_is(
     assert "    risk high: " in shown.out
     assert "ALTER TABLE; parcels (nobody else reads or writes); took not known" in shown.out
     assert "expected duration: not known, 4 migrations of 4 ran in no database" in shown.out
-    assert "rehearsed: no" in shown.out
+    assert "not rehearsed" in shown.out
 
 
 async def test_sizes_that_databases_told_weigh_what_a_migration_does(
@@ -145,7 +145,7 @@ async def test_a_page_says_why_there_is_no_plan(
     refused = await ledger("plan", "-o", "markdown", "--select", "half=nothing")
     assert refused.code == 4
     assert refused.out.startswith("<!-- migration-ledger plan shop-half-nothing -->\n## ")
-    assert ": no plan\n\n`refused: " in refused.out
+    assert re.search(r": no plan\n\n`+ ?refused: ", refused.out)
     gone = await ledger("plan", "-o", "markdown", LEDGER_DATABASE_URL="postgresql://127.0.0.1:1/x")
     assert gone.code == 6
     assert gone.out.startswith("<!-- migration-ledger plan shop -->\n")

@@ -19,6 +19,7 @@ from ledger.contracts.envelope import (
     inspection_id,
 )
 from ledger.contracts.events import (
+    CheckFinished,
     DatabaseLeftOut,
     LeadershipTaken,
     MigrationOrdered,
@@ -460,6 +461,7 @@ async def test_the_journal_of_a_restored_database_is_read_however_late_somebody_
     async with house.leading(), house.actor() as actor:
         await actor.say(look.stream, seen(changed(look, command=again)))
         await house.at_least(2, MigrationRegressed)
+        await house.at_least(1, CheckFinished)
     await house.stores.reads.caught_up()
     assert await house.stores.reads.unread(["acme", "bolt"]) == set()
 

@@ -16,7 +16,7 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from ledger import instruments
+from ledger import instruments, meters
 from ledger.contracts.envelope import Metadata, encode
 from ledger.contracts.events import (
     DatabaseRegistered,
@@ -451,7 +451,7 @@ def measurements(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemoryMetricRead
     reader = InMemoryMetricReader()
     provider = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
     ours = provider.get_meter("test")
-    monkeypatch.setattr(instruments, "_meter", lambda: ours)
+    monkeypatch.setattr(meters, "_meter", lambda: ours)
     monkeypatch.setattr(notifier, "_outcomes", instruments.counter(instruments.NOTIFICATIONS))
     yield reader
     provider.shutdown()
