@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ledger.domain.performance import MigrationSummary, SizeClass, SlowRun, Usual
+from ledger.domain.refusals import RequestRefusal
 from ledger.domain.selection import parse
-from ledger.errors import WrongArgument
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.status import RolloutStatus
 from ledger.store.port import LedgerStores
@@ -32,6 +32,14 @@ SLOWER_SHOWN = 5
 MOVING = "running"
 UP_MODES = {"up": "up", "down": "down", "rollback": "down"}
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class NeverRan(RequestRefusal):
+    """No database of this ledger has had a migration of this version."""
+
+    def __init__(self, version: str) -> None:
+        said = f"no migration {version!r} ran; `ledger report migrations` lists those that did"
+        super().__init__(said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +125,7 @@ class PerformanceService:
     async def migrations(self, asked: ReportSubject, limit: int) -> list[MigrationReport]:
         """How often each migration ran, and how that ended; the last ones by version first.
 
-        Raises `WrongArgument` for a version of which nothing ran, `InvalidSelection`.
+        Raises `NeverRan` for a version of which nothing ran, `InvalidSelection`.
         """
         scope = await self._scope(asked, limit)
         failures = await self._table.failures(scope)
@@ -130,7 +138,7 @@ class PerformanceService:
     async def durations(self, asked: ReportSubject, limit: int, slowest: int) -> DurationReport:
         """How long migrations took, by size and where.
 
-        Raises `WrongArgument` for a version of which nothing ran, `InvalidSelection`.
+        Raises `NeverRan` for a version of which nothing ran, `InvalidSelection`.
         """
         scope = await self._scope(asked, limit)
         sizes = await self._table.sizes(scope)
@@ -184,10 +192,7 @@ class PerformanceService:
             known = set(await self._table.versions(1_000_000))
             for version in asked.versions:
                 if version not in known:
-                    raise WrongArgument(
-                        f"no migration {version!r} ran; `ledger report migrations` lists those "
-                        "that did"
-                    )
+                    raise NeverRan(version)
         return scope
 
 

@@ -92,7 +92,7 @@ async def test_a_report_of_nothing_says_so_and_of_what_never_ran_is_refused(
     assert later.code == ExitCode.OK
     assert "Nothing ran that this is about." in later.err
     never = await ledger("report", what, "777")
-    assert never.code == ExitCode.USAGE
+    assert never.code == ExitCode.REFUSED
     assert "no migration '777' ran; `ledger report migrations` lists those" in never.err
     wrong = await ledger("report", what, "--since", "yesterdayish")
     assert wrong.code == ExitCode.USAGE
