@@ -27,7 +27,7 @@ from ledger.cli.app.options import (
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.watching import WatchOptions, shown_again
 from ledger.cli.rollout.plan import facts, rollback_options
-from ledger.cli.rollout.questions import abort_facts, resume_facts, retry_facts
+from ledger.cli.rollout.questions import abort_facts, held_facts, resume_facts, retry_facts
 from ledger.cli.rollout.start import BundleOption, PlanOnlyOption, ToOption, travel_with
 from ledger.cli.rollout.status import FAILED, LISTED, SHOWN, listed, show_groups, show_rollout
 from ledger.cli.rollout.watch import ending, is_over, stay
@@ -184,6 +184,7 @@ async def rollback(
             await _pause_first(session, chosen, why)
             preview = await rollouts.plan_rollback(chosen, why.asked(), options)
         known = facts(preview, await rollouts.lost(preview))
+        known[1:1] = held_facts(await rollouts.listed(chosen), len(preview.databases))
         confirm(session.ledger.name, known, yes=yes, typed=chosen)
         undo = await rollouts.start(preview)
         say(f"rollout {undo} started; it takes {chosen} back")

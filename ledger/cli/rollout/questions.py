@@ -85,6 +85,14 @@ async def resume_facts(session: Session, rollout: str) -> list[str]:
     return facts + await _going(session, rollout, row, "ordered from now on: ", "database")
 
 
+def held_facts(row: RolloutSummary, visited: int) -> list[str]:
+    """Where a rollout that is taken back is in force, if that is not all that is visited."""
+    held = row.tally.of("applied")
+    if held >= visited:
+        return []
+    return [f"it is applied on {number_of(held, 'database')}; the journals of others are asked"]
+
+
 async def abort_facts(session: Session, rollout: str, *, cancel: bool) -> list[str]:
     """What ending a rollout where it stands leaves behind; with `cancel`, what runs is stopped."""
     rollouts = session.ledger.rollouts
