@@ -111,6 +111,11 @@ CASES: Final = {
         {f'migration_ledger_notifications_failing_seconds{{{TARGET}="hook"}}': "0+60x10 0x10"},
         20,
     ),
+    "MigrationLedgerDatabasesDrifted": Case(
+        {"migration_ledger_databases_drifted": "1x30"},
+        {"migration_ledger_databases_drifted": "1x5 0x25"},
+        20,
+    ),
     "MigrationLedgerDatabasesTroubled": Case(
         {"migration_ledger_databases_troubled": "2x90"},
         # Somebody was at it within the hour.
