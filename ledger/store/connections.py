@@ -22,6 +22,9 @@ Connection: TypeAlias = (
 
 COMMAND_TIMEOUT_S = 60.0
 """No statement of the store takes this long; a server that says nothing for so long is lost."""
+IDLE_IN_TRANSACTION = "30s"
+"""Whoever is frozen in the middle of a transaction keeps its locks no longer than this. Between two
+statements of ours lie seconds at most; what folds a whole log has no such end (`views.advance`)."""
 MAX_CONNECTIONS = 10
 """Appends wait for each other anyway; these are for readers beside them."""
 CLOSE_WITHIN_S = 3.0
@@ -99,7 +102,10 @@ async def open_pool(url: str, *, max_size: int = MAX_CONNECTIONS) -> Pool:
             command_timeout=COMMAND_TIMEOUT_S,
             connection_class=LedgerConnection,
             init=_refuse_standby,
-            server_settings={"application_name": APPLICATION_NAME},
+            server_settings={
+                "application_name": APPLICATION_NAME,
+                "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION,
+            },
         )
     except CANNOT_CONNECT as error:
         raise unreachable(error, place_of(url)) from None

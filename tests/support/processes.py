@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-PATIENCE_S = 45.0
+PATIENCE_S = 75.0
 """How long something may take that should happen: several times what two busy cores need."""
 POLL_S = 0.1
 PROGRAMS = {

@@ -43,6 +43,8 @@ POSITION = "SELECT position FROM ledger.read_model_position"
 LOCK_POSITION = "SELECT position FROM ledger.read_model_position FOR UPDATE"
 MOVE_POSITION = "UPDATE ledger.read_model_position SET position = $1"
 HEAD = "SELECT position FROM ledger.head"
+NO_END = "SET LOCAL idle_in_transaction_session_timeout = 0"
+"""For what folds a whole log: much is done between two of its statements."""
 READ_LOG = """
     SELECT position, stream, recorded_by, recorded_at, metadata, type, schema_version, body
     FROM ledger.log WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3
@@ -110,6 +112,7 @@ async def rebuild(connection: Connection, progress: RebuildProgress | None = Non
     Readers see the old rows until it is done.
     """
     async with connection.transaction():
+        await connection.execute(NO_END)
         await connection.fetchval(LOCK_POSITION)
         head: int = await connection.fetchval(HEAD) or 0
         for table in TABLES:

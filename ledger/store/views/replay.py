@@ -17,7 +17,7 @@ from asyncpg.cursor import Cursor
 
 from ledger.domain.differences import Difference, DifferenceKind, Replayed
 from ledger.store.connections import Connection
-from ledger.store.views.advance import HEAD, POSITION, Named, RebuildProgress, fold
+from ledger.store.views.advance import HEAD, NO_END, POSITION, Named, RebuildProgress, fold
 from ledger.store.views.tables import DATABASE_EVENT, FOLDED, SHADOW, Table
 
 SETTINGS = "SET LOCAL jit = off; SET LOCAL work_mem = '128MB'"
@@ -41,7 +41,7 @@ async def replay(connection: Connection, progress: RebuildProgress | None = None
     Raises `UnknownMessage` for an event that this version cannot read.
     """
     async with connection.transaction(isolation="repeatable_read"):
-        await connection.execute(SETTINGS)
+        await connection.execute(f"{SETTINGS}; {NO_END}")
         position: int = await connection.fetchval(POSITION)
         head: int = await connection.fetchval(HEAD) or 0
         names = ComparedNames(connection)

@@ -7,8 +7,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from ledger.store.connections import LedgerConnection, Pool
+from ledger.store import connections
+from ledger.store.connections import LedgerConnection, Pool, opened_pool
 from ledger.store.queries import QUERIES
+from ledger.store.views.advance import LOCK_POSITION, advance
 from ledger.store.views.queries import QUERIES as VIEWS
 
 
@@ -57,3 +59,17 @@ async def test_arrays_of_the_store_come_back_as_they_went(pool: Pool) -> None:
     async with pool.acquire() as connection:
         for name, value in values.items():
             assert await connection.fetchval(f"SELECT $1::{name}[]", value) == value
+
+
+async def test_whoever_is_frozen_inside_a_transaction_keeps_its_locks_for_a_bounded_time(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, ledger_url: str
+) -> None:
+    said = await pool.fetchval("SHOW idle_in_transaction_session_timeout")
+    assert said == connections.IDLE_IN_TRANSACTION
+    monkeypatch.setattr(connections, "IDLE_IN_TRANSACTION", "500ms")
+    async with opened_pool(ledger_url) as frozen, frozen.acquire() as session:
+        await session.execute("BEGIN")
+        await session.execute(LOCK_POSITION)
+        # From here on it says nothing more, as a stopped process does.
+        async with pool.acquire() as other:
+            await advance(other)
