@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from migrations.model.migration import Migration
 if TYPE_CHECKING:
     from ledger.contracts.registry import MigrationRef
     from ledger.service.plans import Plan
-    from migrations.model.migration import Section
+    from migrations.model.migration import Section, SourceFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,30 +84,8 @@ async def migrations_of(plan: Plan, stored: Callable[[str], Awaitable[bytes]]) -
 async def _read(
     plan: Plan, refs: Sequence[MigrationRef], stored: Callable[[str], Awaitable[bytes]]
 ) -> tuple[Migration, ...]:
-    from migrations.formats import Reading
-    from migrations.formats.bundle import load_files
-    from migrations.model.migration import SourceFile
-
-    read = plan.folder.texts if plan.folder else ()
-    own = {hashlib.sha256(text).hexdigest(): text for text in read}
     values = _values(plan, plan.databases[0])
-    found = []
-    for ref in refs:
-        files = [
-            SourceFile(file.name, own[one] if (one := file.sha256) in own else await stored(one))
-            for file in ref.files
-        ]
-        mine = {name: value for name, value in values.items() if name in ref.variables}
-        found.append(
-            load_files(
-                ref.format,
-                files,
-                version=ref.version,
-                name=ref.name,
-                reading=Reading(mine, programs=True),
-            )
-        )
-    return tuple(found)
+    return tuple(_loaded(ref, files, values) for ref, files in await _files(plan, refs, stored))
 
 
 async def bundle_migrations(
@@ -116,45 +95,57 @@ async def bundle_migrations(
 
     Those that cannot be read with them are left out.
     """
-    read = {
-        hashlib.sha256(text).hexdigest(): text
-        for text in (plan.folder.texts if plan.folder else ())
-    }
-    found = []
-    for ref in plan.bundle.migrations:
-        files = [
-            (file.name, read.get(file.sha256) or await stored(file.sha256)) for file in ref.files
-        ]
-        found.append((ref, files))
-    values = samples(plan.request.variables)
-    return await asyncio.to_thread(_loaded, found, values)
+    found = await _files(plan, plan.bundle.migrations, stored)
+    return await asyncio.to_thread(_readable, found, samples(plan.request.variables))
 
 
-def _loaded(
-    found: Sequence[tuple[MigrationRef, Sequence[tuple[str, bytes]]]], values: Mapping[str, str]
+async def _files(
+    plan: Plan, refs: Sequence[MigrationRef], stored: Callable[[str], Awaitable[bytes]]
+) -> list[tuple[MigrationRef, list[SourceFile]]]:
+    """What each of these is read from: the folder that was planned with, or what is stored."""
+    from migrations.model.migration import SourceFile
+
+    read = plan.folder.texts if plan.folder else ()
+    own = {hashlib.sha256(text).hexdigest(): text for text in read}
+    return [
+        (
+            ref,
+            [
+                SourceFile(
+                    file.name, own[one] if (one := file.sha256) in own else await stored(one)
+                )
+                for file in ref.files
+            ],
+        )
+        for ref in refs
+    ]
+
+
+def _readable(
+    found: Sequence[tuple[MigrationRef, Sequence[SourceFile]]], values: Mapping[str, str]
 ) -> tuple[Migration, ...]:
     from migrations.errors import LoadError
-    from migrations.formats import Reading
-    from migrations.formats.bundle import load_files
-    from migrations.model.migration import SourceFile
 
     loaded = []
     for ref, files in found:
-        reading = Reading(
-            {name: values[name] for name in ref.variables if name in values}, programs=True
-        )
-        try:
-            migration = load_files(
-                ref.format,
-                [SourceFile(*file) for file in files],
-                version=ref.version,
-                name=ref.name,
-                reading=reading,
-            )
-        except LoadError:
-            continue
-        loaded.append(replace(migration, unit=ref.unit, phase=ref.phase))
+        with suppress(LoadError):
+            loaded.append(replace(_loaded(ref, files, values), unit=ref.unit, phase=ref.phase))
     return tuple(loaded)
+
+
+def _loaded(ref: MigrationRef, files: Sequence[SourceFile], values: Mapping[str, str]) -> Migration:
+    """One migration with what its placeholders stand for. Raises `LoadError`."""
+    from migrations.formats import Reading
+    from migrations.formats.bundle import load_files
+
+    mine = {name: values[name] for name in ref.variables if name in values}
+    return load_files(
+        ref.format,
+        files,
+        version=ref.version,
+        name=ref.name,
+        reading=Reading(mine, programs=True),
+    )
 
 
 def _values(plan: Plan, database: str) -> dict[str, str]:

@@ -28,6 +28,7 @@ from migrations.standalone import Standing, status
 from migrations.target.session import ConnectionSettings, Password
 from tests.fixtures.postgres import FreshDatabase, PostgresServer
 from tests.support.schema_of_all_kinds import SCHEMA
+from tests.support.scratch import connected
 
 SHOP = """
     CREATE TYPE mood AS ENUM ('sad', 'ok');
@@ -57,18 +58,6 @@ async def ordinary(
     await postgres_server.execute(f"CREATE ROLE {name} LOGIN CREATEDB PASSWORD 'secret'")
     yield replace(server, user=name, password=Password("secret"))
     await postgres_server.execute(f"DROP ROLE {name}")
-
-
-async def connected(database: ScratchDatabase) -> asyncpg.Connection[asyncpg.Record]:
-    at = database.settings
-    assert at.password is not None
-    return await asyncpg.connect(
-        host=at.host,
-        port=at.port,
-        user=at.user,
-        password=at.password.reveal(),
-        database=at.database,
-    )
 
 
 async def ours(server: PostgresServer, database: ScratchDatabase) -> tuple[int, int]:

@@ -26,6 +26,7 @@ from migrations.sql.grammar import parse
 from migrations.sql.statements import split
 from migrations.target.session import ConnectionSettings
 from tests.fixtures.postgres import PostgresServer
+from tests.support.scratch import connected
 from tests.support.statement_kinds import CASES, SETUP, StatementKindCase
 
 LEAST_KINDS = 80
@@ -58,18 +59,6 @@ def migration(sql: str, version: str = "1", **changed: object) -> Migration:
     section = Section(statements, Options(), "", **changed)  # type: ignore[arg-type]
     file = SourceFile(f"{version}.sql", sql.encode())
     return Migration(version, "", "native", section, None, None, (file,))
-
-
-async def connected(database: ScratchDatabase) -> asyncpg.Connection[asyncpg.Record]:
-    at = database.settings
-    assert at.password is not None
-    return await asyncpg.connect(
-        host=at.host,
-        port=at.port,
-        user=at.user,
-        password=at.password.reveal(),
-        database=at.database,
-    )
 
 
 async def traced(
