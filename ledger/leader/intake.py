@@ -133,7 +133,8 @@ class Intake:
         self._parking = Parking(clock)
         self._reached: dict[int, int] = {}
         self._contradicted: OrderedDict[tuple[UUID, bool], int] = OrderedDict()
-        self._drained = asyncio.Event()
+        self._awaited: list[asyncio.Event] = []
+        self._hurry = asyncio.Event()
         self._next_at = 0.0
         self._backoff = Backoff(clock, chance)
 
@@ -150,18 +151,19 @@ class Intake:
                 await self._backoff.wait()
 
     async def drained(self) -> None:
-        """Return when there was nothing left to take."""
-        self._drained = asyncio.Event()
-        await self._drained.wait()
+        """Return when there was nothing left to take, without waiting for more to come."""
+        drained = asyncio.Event()
+        self._awaited.append(drained)
+        self._hurry.set()
+        await drained.wait()
 
     async def _read(self, follower: Follower) -> None:
         await self._bus.ensure_topics([REPORTS])
         reader = await self._bus.read(REPORTS, await self._positions())
         try:
             while True:
-                # Whoever asks while this looks must wait for the next look.
-                drained = self._drained
-                received = await self._gather(reader)
+                awaited = tuple(self._awaited)
+                received = await self._gather(reader, at_once=bool(awaited))
                 self._backoff.reset()
                 taken = _by_partition(received)
                 for partition, messages in taken.items():
@@ -170,16 +172,19 @@ class Intake:
                     await self._take(partition, ())
                 if received:
                     follower.poke()
-                else:
+                    continue
+                # Whoever asked while this looked must wait for the next look.
+                for drained in awaited:
+                    self._awaited.remove(drained)
                     drained.set()
         finally:
             # A broker that is gone must not turn being cancelled into trying again.
             with suppress(BusError):
                 await reader.close()
 
-    async def _gather(self, reader: Reader) -> list[Received]:
+    async def _gather(self, reader: Reader, *, at_once: bool) -> list[Received]:
         """What is there, at a pace that lets reports gather: appends cost more than events."""
-        received = list(await reader.poll(POLL_S, BATCH))
+        received = list(await (self._now(reader) if at_once else self._polled(reader)))
         if received and len(received) < BATCH:
             early_s = self._next_at - self._clock.monotonic()
             if early_s > 0:
@@ -187,6 +192,23 @@ class Intake:
                 received += await reader.poll(0.0, BATCH)
             self._next_at = self._clock.monotonic() + PACE_S
         return received
+
+    async def _now(self, reader: Reader) -> Sequence[Received]:
+        """What is there: on a bus of this process at a glance, from a broker by waiting for it."""
+        return await reader.poll(POLL_S if self._keeps_positions else 0.0, BATCH)
+
+    async def _polled(self, reader: Reader) -> Sequence[Received]:
+        """What comes within a poll's time; nothing once somebody waits for all to be taken."""
+        self._hurry.clear()
+        polling = asyncio.create_task(reader.poll(POLL_S, BATCH), name="intake-poll")
+        hurried = asyncio.create_task(self._hurry.wait(), name="intake-hurry")
+        try:
+            await asyncio.wait([polling, hurried], return_when=asyncio.FIRST_COMPLETED)
+            return polling.result() if polling.done() else ()
+        finally:
+            hurried.cancel()
+            # What it would have brought comes with the next one.
+            polling.cancel()
 
     async def _positions(self) -> dict[int, int]:
         if not self._keeps_positions:

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from migrations.rehearsal.results import Rehearsal
 
 WATCH_EVERY_S = 0.5
+WATCH_FIRST_S = 0.1
+WATCH_SHARE = 0.25
+"""Of the time that a watch took until now: what is over soon is told soon."""
 TROUBLES = ("failed", *IN_DOUBT)
 WATCHED = 500
 """Databases that a look brings: those in trouble and at work, more than anybody can read."""
@@ -340,9 +343,12 @@ class RolloutService:
 
     async def watch(self, rollout: str, limit: int = WATCHED) -> AsyncIterator[RolloutStatus]:
         """Its status again and again, as with `limit`; the caller decides when to stop."""
+        clock = self._encoder.clock
+        began = clock.monotonic()
         while True:
             yield await self._reader.glance(rollout, limit)
-            await self._encoder.clock.sleep(WATCH_EVERY_S)
+            pause_s = max(WATCH_FIRST_S, (clock.monotonic() - began) * WATCH_SHARE)
+            await clock.sleep(min(WATCH_EVERY_S, pause_s))
 
     async def list(self, before: int | None = None, limit: int = PAGE) -> Sequence[RolloutSummary]:
         """Rollouts, newest first; `before` is the `planned_position` to go on from."""

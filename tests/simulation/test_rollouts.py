@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 
 from ledger.contracts.events import (
     Budget,
@@ -253,3 +255,35 @@ def test_what_a_person_takes_back_comes_back_under_another_leader_too() -> None:
 
     house = told(story)
     assert house.tables(FLEET) == {one: set() for one in FLEET}
+
+
+def test_what_is_over_soon_is_seen_soon_and_a_long_one_is_not_looked_at_more_often() -> None:
+    async def story(house: SimulatedHouse) -> None:
+        rollout = await house.start(USERS)
+        began, looks = house.clock.monotonic(), []
+        async for _ in house.rollouts.watch(rollout):
+            looks.append(house.clock.monotonic() - began)
+            if len(looks) == 20:
+                break
+        apart = [round(later - earlier, 6) for earlier, later in pairwise(looks)]
+        assert apart[0] == 0.1
+        assert apart == sorted(apart)
+        assert apart[-1] == 0.5
+
+    told(story)
+
+
+def test_whoever_waits_for_the_last_reports_does_not_wait_for_more_to_come() -> None:
+    async def story(house: SimulatedHouse) -> None:
+        leader, agent = house.lead(keeps_positions=False), house.work()
+        rollout = await house.start(USERS)
+        await house.becomes(rollout, "completed")
+        began = house.clock.monotonic()
+        # Several at once, each of whom hears of the end.
+        await asyncio.gather(*(leader.supervisor.settled() for _ in range(3)))
+        assert house.clock.monotonic() - began < 1.0
+        assert (await house.stores.reads.position()) == (await house.stores.log.head()).position
+        await agent.dies()
+        await leader.dies()
+
+    told(story)

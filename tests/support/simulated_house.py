@@ -77,6 +77,7 @@ class SimulatedLeader:
     """A leader at work."""
 
     leadership: MemoryLeadership
+    supervisor: Supervisor
     task: asyncio.Task[None]
 
     async def dies(self) -> None:
@@ -188,7 +189,7 @@ class SimulatedHouse:
 
     # --- who leads and who works ---
 
-    def lead(self, *, resend_s: float = 60.0) -> SimulatedLeader:
+    def lead(self, *, resend_s: float = 60.0, keeps_positions: bool = True) -> SimulatedLeader:
         """Begin to lead."""
         self._names += 1
         leadership = self.stores.lead(f"leader-{self._names}")
@@ -197,12 +198,12 @@ class SimulatedHouse:
             LocalBus(self.broker),
             leadership,
             resend_s=resend_s,
-            keeps_positions=True,
+            keeps_positions=keeps_positions,
             clock=self.clock,
             chance=self.chance,
         )
         task = asyncio.create_task(leader.lead(f"leader-{self._names}", "here"), name="leader")
-        return SimulatedLeader(leadership, task)
+        return SimulatedLeader(leadership, leader, task)
 
     def work(self, pool: str = POOL, *, concurrency: int = 4) -> SimulatedAgent:
         """Begin to work for a pool."""
