@@ -229,10 +229,13 @@ def _roles(role: str | None, *, made_for_it: bool = False) -> dict[str, SqlValue
     Whose the schema is decides, unless it is a login's, which a tenant may have made for himself.
     """
     become = Expression(statement("become"))
-    fitting = Expression(statement("fitting_role", role=role, become=become))
+    among_all, among_mine = (
+        Expression(statement("fitting_role", roles=Expression(roles), role=role, become=become))
+        for roles in ("pg_catalog.pg_roles", "mine")
+    )
     counts = True if made_for_it else Expression(_NO_LOGINS)
-    values = {"role": role, "fitting_role": fitting, "become": become, "made_for_it": counts}
-    return {"fitting_role": fitting, "kept_for": Expression(statement("kept_for", **values))}
+    values = {"role": role, "fitting_role": among_mine, "become": become, "made_for_it": counts}
+    return {"fitting_role": among_all, "kept_for": Expression(statement("kept_for", **values))}
 
 
 async def strays(connection: Connection, role: str | None) -> list[Stray]:

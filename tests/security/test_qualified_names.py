@@ -51,9 +51,12 @@ EXPRESSIONS |= {
     "ourselves": "NONE",
     "as_whom": "RESET ROLE",
     "become": "'MEMBER'",
+    "roles": "pg_catalog.pg_roles",
 }
 ALLOWED_RELATIONS = {
     "behind",
+    "fitting",
+    "mine",
     "moving",
     "tenants",
     "ours",
