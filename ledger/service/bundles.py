@@ -21,22 +21,13 @@ from ledger.errors import NoBundle, UnknownBundle, VersionConflict
 from ledger.service.catch_up import brought_up
 from ledger.service.commit import ask_git
 from ledger.service.migration_refs import migration_ref
-from ledger.service.plan_texts import (
-    PlannedMigrations,
-    StepText,
-    bundle_migrations,
-    migrations_of,
-    texts_of,
-)
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.bundles import STREAM, BundleState, read_bundles
 from ledger.store.port import Log, TextStore
 from ledger.store.views.port import Views
 
 if TYPE_CHECKING:
-    from ledger.service.plans import Plan
     from migrations.formats.bundle import Bundle
-    from migrations.model.migration import Migration
 
 TRIES = 5
 """How often a folder is registered again because somebody else registered one meanwhile."""
@@ -108,18 +99,6 @@ class BundleService:
         bundle = await self._load(folder, format, variables, psql=psql)
         state = await read_bundles(self._log)
         return await self._found(folder, bundle, state)
-
-    async def texts_of(self, plan: Plan) -> tuple[StepText, ...]:
-        """The SQL that this plan would run, as its first database gets it."""
-        return await texts_of(plan, self._content.get)
-
-    async def bundle_migrations(self, plan: Plan) -> tuple[Migration, ...]:
-        """All migrations of the plan's folder or bundle, with samples of its variables."""
-        return await bundle_migrations(plan, self._content.get)
-
-    async def migrations_of(self, plan: Plan) -> PlannedMigrations:
-        """The plan's migrations, as its first database gets them."""
-        return await migrations_of(plan, self._content.get)
 
     async def register(
         self,

@@ -20,13 +20,14 @@ from ledger.domain.drift import OnDrift
 from ledger.domain.selection_words import chosen
 from ledger.service.fleet import FleetService
 from ledger.service.known_drift import known_drift
+from ledger.service.plan_texts import bundle_migrations
 from ledger.service.plans import Plan
 from ledger.store.port import Log
 from ledger.store.views.port import Views
 from migrations.lint.finding import Effect, LargestTable, Severity, size_text
 from migrations.lint.judgement import LintOptions, LintQuestion
 from migrations.lint.outlook import Consequence, MigrationOutlook, TracedMigration, outlooks
-from migrations.model.migration import Direction, Migration
+from migrations.model.migration import Direction
 
 SizesOf = Callable[[Collection[str], Sequence[str], float], Awaitable[dict[str, LargestTable]]]
 """As `ledger.service.table_sizes.table_sizes`, of names, databases and a limit in MB."""
@@ -115,12 +116,12 @@ class PlanReader:
         log: Log,
         reads: Views,
         fleet: FleetService,
-        texts: Callable[[Plan], Awaitable[tuple[Migration, ...]]],
+        stored: Callable[[str], Awaitable[bytes]],
     ) -> None:
         self._log = log
         self._reads = reads
         self._fleet = fleet
-        self._texts = texts
+        self._stored = stored
 
     async def outlook(
         self,
@@ -137,7 +138,7 @@ class PlanReader:
         evidence = evidence or PlanEvidence()
         direction = Direction.UP if plan.direction == "up" else Direction.DOWN
         judged = frozenset(ref.version for ref in plan.steps)
-        migrations = await self._texts(plan) if judged else ()
+        migrations = await bundle_migrations(plan, self._stored) if judged else ()
         question = LintQuestion(migrations, judged, True, today.date(), options)
         told = await asyncio.to_thread(outlooks, question, direction, evidence.traced)
         found = {one.version: one for one in told}

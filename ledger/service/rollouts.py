@@ -96,7 +96,7 @@ class RolloutService:
         """What a plan would mean: locks, sizes, risk, how long, who is left out."""
         from ledger.service.outlook import PlanReader
 
-        reader = PlanReader(self._log, self._reads, self._fleet, self._bundles.bundle_migrations)
+        reader = PlanReader(self._log, self._reads, self._fleet, self._bundles.text)
         return await reader.outlook(plan, sizes_of, options, today, evidence)
 
     async def refuse_unrehearsed(self, plan: Plan) -> None:

@@ -102,6 +102,7 @@ async def _request(
     session: Session, select: str, folder: Path, why: ReasonOptions
 ) -> PreflightRequest:
     """What is asked: with the settings' limits, about the tables that what is pending touches."""
+    from ledger.service.plan_texts import texts_of
     from migrations.model.preflight import PreflightRequest, TouchedTables
     from migrations.preflight.touched_tables import together, touched_in
 
@@ -122,7 +123,7 @@ async def _request(
         except RequestRefusal as refused:
             say(f"Tables are not asked about: {refused}")
         else:
-            texts = await session.ledger.bundles.texts_of(preview)
+            texts = await texts_of(preview, session.ledger.bundles.text)
             found = together(touched_in(one.sql) for one in texts)
             if (more := len(found.tables) - TABLES_AT_MOST) > 0:
                 say(f"Of the tables, {TABLES_AT_MOST} are asked about, and {more} are not.")

@@ -218,9 +218,11 @@ async def _drawn(
             to_version=to,
             steps_down=down or 1,
         )
+        from ledger.service.plan_texts import texts_of
+
         ledger = session.ledger
         preview = await ledger.rollouts.plan(request)
-        texts = await ledger.bundles.texts_of(preview) if sql else None
+        texts = await texts_of(preview, ledger.bundles.text) if sql else None
         # It has agents say how large tables are, which the outlook then knows.
         traced = await traced_plan(ctx, session, preview, scratch, why) if scratch else None
 

@@ -19,8 +19,10 @@ async def traced_plan(
     ctx: typer.Context, session: Session, plan: Plan, options: ScratchOptions, why: ReasonOptions
 ) -> Traced | None:
     """What each statement of the plan does, as its first database gets it; `None` without one."""
+    from ledger.service.plan_texts import migrations_of
+
     place, asked = options.place(ctx), why.asked()
-    found = await session.ledger.bundles.migrations_of(plan)
+    found = await migrations_of(plan, session.ledger.bundles.text)
     if not found.pending:
         return None
     (record,) = await session.ledger.fleet.list(f"id={found.database}")
