@@ -23,7 +23,6 @@ from tests.fixtures.postgres import TenantDatabases
 from tests.integration.agents.conftest import (
     ADD_NOTE,
     BROKEN,
-    PATIENCE_S,
     SLEEP,
     SLEEP_LONG,
     Desk,
@@ -33,6 +32,7 @@ from tests.integration.agents.conftest import (
     columns,
 )
 from tests.support.orders import changed
+from tests.support.patience import PATIENCE_S
 from tests.support.processes import until
 
 WAITING = """
