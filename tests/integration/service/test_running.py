@@ -147,11 +147,13 @@ async def test_an_intake_that_breaks_while_the_block_ends_does_not_hold_it_up(
 
 
 @asynccontextmanager
-async def serving(house_url: str, folder: Path) -> AsyncIterator[warm.WarmProcess]:
+async def serving(
+    house_url: str, folder: Path, **variables: str
+) -> AsyncIterator[warm.WarmProcess]:
     """`ledger serve`, once it leads."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")}
     own = {"LEDGER_DATABASE_URL": house_url, "LEDGER_AGENT_INSECURE_POSTGRES": "true"}
-    process = await warm.start(("serve",), folder, kept | own)
+    process = await warm.start(("serve",), folder, kept | own | variables)
     try:
         async with asyncio.timeout(PATIENCE_S):
             assert b"leading as" in await process.stdout.readline()
@@ -187,7 +189,7 @@ async def test_the_second_signal_ends_serve_at_once_and_nothing_is_half_done(
 ) -> None:
     house.migration("3", comment="SELECT pg_sleep(600);")
     rollout = await house.start(select="id=real")
-    async with serving(house.url, tmp_path) as process:
+    async with serving(house.url, tmp_path, LEDGER_AGENT_GRACE_S="600") as process:
         await house.at_least(2, MigrationApplied)
         # Two of a kind may be heard as one. Had the first ended it, the code would be 0.
         process.send_signal(signal.SIGTERM)
