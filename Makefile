@@ -22,13 +22,13 @@ COMPILED = $(PYTHON) -m compileall -q ledger agents migrations ops
 LOGS   := $(VENV)/logs
 # With VERBOSE=1 everything is shown as it comes, and not only what fails.
 VERBOSE ?=
-TESTS  := unit simulation conformance integration security acceptance
-# Most tests wait for a server more than they compute; each worker has servers of its own. Acceptance
-# tests start whole sets of programs, whose clocks more than two at once would starve on two cores.
+ALONE  := tests/unit tests/simulation
+# In one go, so that each worker starts its servers once, and what waits stands beside what computes:
+# a worker begins with the acceptance tests, which start whole sets of programs and wait for them.
+SERVED := tests/acceptance tests/conformance tests/integration tests/security
+# Most tests wait for a server more than they compute; each worker has servers of its own.
 WORKERS ?= 4
-ACCEPTANCE_WORKERS ?= $(if $(filter file,$(origin WORKERS)),2,$(WORKERS))
-workers = $(if $(filter acceptance,$(1)),$(ACCEPTANCE_WORKERS),$(WORKERS))
-pytest  = $(PYTHON) -m pytest --numprocesses $(call workers,$(1)) --dist worksteal
+pytest  = $(PYTHON) -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .PHONY: help demo test check docs constraints licences sbom venv clean
 .DEFAULT_GOAL := help
@@ -78,9 +78,10 @@ space := $(subst ,, )
 
 test: check
 	$(if $(LEDGER_TEST_KAFKA),,$(call part,Apache Kafka in the cache,$(PYTHON) -c $(FETCH)))
-	$(foreach folder,$(TESTS),$(call part,$(folder) tests,$(call pytest,$(folder)) tests/$(folder))$(newline))
+	$(call part,tests without servers,$(pytest) $(ALONE))
+	$(call part,tests with servers,$(pytest) $(SERVED))
 	$(if $(LEDGER_TEST_PG),$(call left_out,$(OLDEST),LEDGER_TEST_PG names the server),$(call \
-	    part,$(OLDEST),LEDGER_TEST_PG_RELEASE=14 $(call pytest) $(ON_OLDEST)))
+	    part,$(OLDEST),LEDGER_TEST_PG_RELEASE=14 $(pytest) $(ON_OLDEST)))
 	@echo 'everything passed'
 
 check: $(VENV)/.development
@@ -98,11 +99,6 @@ ON_OLDEST := tests/integration/migrations tests/integration/test_examples_run.py
 
 # Before the tests, so that none of them waits for a download.
 FETCH := 'from ledger.embedded.jars import kafka_jars; print(kafka_jars(print))'
-
-define newline
-
-
-endef
 
 # The demo needs less than the tests, and is there sooner.
 $(VENV)/.demo: pyproject.toml constraints.txt | $(PYTHON)

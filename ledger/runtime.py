@@ -251,12 +251,18 @@ async def serve(
         leadership = await leading(settings.ledger_url, name, host, SYSTEM_CLOCK)
         asked = asyncio.Event()
         with Stopper(asked.set):
-            async with (
-                _led(ledger, settings, leadership, signing, name, host) as led,
-                monitored(stores_of(ledger), ledger, settings, led.leader, exposition),
-            ):
-                started(name, leadership.term)
-                await asked.wait()
+            async with _led(ledger, settings, leadership, signing, name, host) as led:
+                try:
+                    async with monitored(
+                        stores_of(ledger), ledger, settings, led.leader, exposition
+                    ):
+                        started(name, leadership.term)
+                        await asked.wait()
+                except asyncio.CancelledError:
+                    # The second signal, which may come before anybody has seen the first.
+                    if led.staff:
+                        led.staff.cut_short()
+                    raise
 
 
 def own_name() -> tuple[str, str]:
@@ -320,6 +326,8 @@ async def _led(
                 yield Led(leader, staff)
             finally:
                 if staff and hiring and not leading.done():
+                    if _is_asked_twice():
+                        staff.cut_short()
                     await staff.stop()
                     hiring.cancel()
                     await shutdown.unless_over(leading, leader.settled())
@@ -328,6 +336,12 @@ async def _led(
     finally:
         await bus.close()
         await leadership.release()
+
+
+def _is_asked_twice() -> bool:
+    """Whether this task was cancelled again before it could heed the first time."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 1
 
 
 def _broker(settings: Settings) -> KafkaSettings | None:

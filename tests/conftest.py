@@ -7,6 +7,7 @@ pytest_plugins = [
     "tests.fixtures.postgres",
     "tests.fixtures.psql",
     "tests.fixtures.kafka",
+    "tests.fixtures.ledger",
 ]
 
 # How long an example takes says how busy the machine is, not whether the property holds.

@@ -18,8 +18,6 @@ from tests.support.processes import until
 FIRST = "20260101000000"
 SILENT = "has not given a sign of life since 20"
 TAKE_OVER = "ledger serve --take-over"
-BOUND_S = 25.0
-"""Within this a leader that has lost its database ends: 15 s, and what two busy cores need."""
 
 
 @pytest.fixture
@@ -92,7 +90,7 @@ async def test_a_leader_whose_database_is_a_black_hole_ends_within_its_bound(
         await alone.start("--waves", "rest")
         await alone.at_least(1, MigrationOrdered)
     hole.swallow()
-    assert await leader.ended(BOUND_S) in (5, 6)
+    assert await leader.ended() in (5, 6)
     assert leader.said().strip().splitlines()[-1].startswith("ledger: ")
     assert "Traceback" not in leader.said()
 
@@ -104,7 +102,7 @@ async def test_who_leads_behind_a_black_hole_can_be_replaced_at_once(
     leader = await alone.serve(LEDGER_DATABASE_URL=_through(alone.ledger_url, hole))
     rollout = await alone.start("--waves", "rest")
     hole.swallow()
-    assert await leader.ended(BOUND_S) in (5, 6)
+    assert await leader.ended() in (5, 6)
     # Its session is there still: the server has not noticed. Its silence is what counts.
     await until(lambda: _says_silent_or_nobody(alone), "nobody is said to lead well")
     await alone.serve("--take-over", "--yes")
@@ -141,7 +139,7 @@ async def test_a_leader_behind_a_black_hole_stops_when_it_is_told_to(
     leader = await alone.serve(LEDGER_DATABASE_URL=_through(alone.ledger_url, hole))
     hole.swallow()
     leader.ask_to_stop()
-    await leader.ended(BOUND_S)
+    await leader.ended()
     assert "Traceback" not in leader.said()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ledger.embedded.kafka import EmbeddedKafka
 from tests.support.fleet import PASSWORD_VARIABLE, Fleet
+from tests.support.patience import PATIENCE_S
 from tests.support.processes import until
 
 FIRST = "20260101000000"
@@ -22,12 +23,12 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-async def asked(port: int, page: str) -> tuple[int, str]:
-    """The status and the text; 0 where nobody answers within a second."""
+async def asked(port: int, page: str, within_s: float = PATIENCE_S) -> tuple[int, str]:
+    """The status and the text; 0 where nobody answers."""
 
     def ask() -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{page}", timeout=1) as said:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{page}", timeout=within_s) as said:
                 return said.status, said.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -109,7 +110,7 @@ async def test_what_a_rollout_did_is_in_the_numbers_of_ledger_and_agent(
     assert (await asked(own, "/healthz")) == (200, "ok\n")
     assert (await asked(its, "/healthz")) == (200, "ok\n")
     agent.freeze()
-    assert (await asked(its, "/healthz"))[0] == 0
+    assert (await asked(its, "/healthz", within_s=1.0))[0] == 0
     agent.thaw()
     await asyncio.to_thread(victim.start)
     await until(is_ready, "both are ready again")

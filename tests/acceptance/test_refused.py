@@ -173,7 +173,7 @@ async def test_a_stopped_broker_does_not_keep_a_leader_from_stopping(
     victim.kill()
     await fleet.start("--waves", "rest")
     leader.ask_to_stop()
-    assert await leader.ended(within_s=20) == 0
+    assert await leader.ended() == 0
     await invariants.hold(fleet)
 
 

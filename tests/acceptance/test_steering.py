@@ -14,7 +14,8 @@ from ledger.contracts.reports import MigrationFailed
 from migrations.target.lock import key_for
 from tests.support import invariants
 from tests.support.fleet import Fleet, Tenant
-from tests.support.processes import PATIENCE_S, found, until
+from tests.support.patience import PATIENCE_S
+from tests.support.processes import found, until
 
 FIRST = "20260101000000"
 NEEDS_USERS = """

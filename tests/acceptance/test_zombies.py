@@ -11,7 +11,8 @@ from ledger.contracts.reports import CommandRefused, MigrationApplied
 from ledger.contracts.topics import commands_topic
 from tests.support import invariants
 from tests.support.fleet import Fleet
-from tests.support.processes import PATIENCE_S, until
+from tests.support.patience import PATIENCE_S
+from tests.support.processes import until
 
 FIRST = "20260101000000"
 

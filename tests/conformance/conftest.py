@@ -6,20 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from ledger.store.install import install
 from ledger.store.stores import open_stores
 from migrations.clock import SYSTEM_CLOCK
-from tests.fixtures.postgres import PostgresServer
-from tests.support.ledger_places import LEDGER_ID, LedgerPlace, PostgresPlace, memory_place
-
-
-@pytest.fixture(scope="session")
-async def conforming_template(postgres_server: PostgresServer) -> AsyncIterator[str]:
-    """Return the name of a database with a fresh ledger, to be copied."""
-    name = await postgres_server.create()
-    await install(postgres_server.url(name), LEDGER_ID)
-    yield name
-    await postgres_server.drop(name)
+from tests.fixtures.postgres import FreshDatabase
+from tests.support.ledger_places import LedgerPlace, PostgresPlace, memory_place
 
 
 @pytest.fixture
@@ -29,17 +19,13 @@ async def memory_ledger() -> LedgerPlace:
 
 
 @pytest.fixture
-async def postgres_ledger(
-    postgres_server: PostgresServer, conforming_template: str
-) -> AsyncIterator[LedgerPlace]:
+async def postgres_ledger(fresh_ledger: FreshDatabase) -> AsyncIterator[LedgerPlace]:
     """Return a ledger in a database."""
-    name = await postgres_server.create(conforming_template)
-    url = postgres_server.url(name)
+    url = await fresh_ledger()
     async with open_stores(url, SYSTEM_CLOCK) as stores:
         place = PostgresPlace(stores, url)
         yield place
         await place.nobody_leads()
-    await postgres_server.drop(name)
 
 
 @pytest.fixture(params=["memory", "postgres"])

@@ -22,9 +22,7 @@ from ledger.bus.port import (
 )
 from ledger.bus.security import KafkaSettings
 from ledger.contracts.topics import COMMANDS_PARTITIONS, commands_topic
-
-PATIENCE_S = 30.0
-"""How long a test waits for what must come; joining a group takes Kafka a few seconds."""
+from tests.support.patience import PATIENCE_S
 
 
 @dataclass
@@ -268,7 +266,7 @@ async def test_closing_ends_its_readers_and_members_in_bounded_time(bus: Bus, to
     member, reader = await bus.join(topic, topic), await bus.read(topic, {})
     polling = asyncio.create_task(member.poll(1.0, 10))
     await asyncio.sleep(0.05)
-    async with asyncio.timeout(15.0):
+    async with asyncio.timeout(PATIENCE_S):
         await bus.close()
     await polling
     with pytest.raises(BusUnavailable):

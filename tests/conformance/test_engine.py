@@ -31,6 +31,7 @@ from tests.support.engine_places import (
 )
 from tests.support.manual_clock import SeededChance
 from tests.support.memory_engine import MemoryEngine
+from tests.support.patience import PATIENCE_S
 
 USERS, GROUPS = table("001", "users"), table("002", "groups")
 BROKEN = migration("002", "CREATE TABLE half (id int)", "SELECT 1/0", down="SELECT 1")
@@ -67,7 +68,7 @@ def orders(place: EnginePlace) -> Orders:
 
 async def until_begun(hearing: Hearing) -> None:
     """Return when a statement has run."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         await hearing.begun.wait()
 
 

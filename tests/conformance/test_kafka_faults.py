@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer
@@ -16,8 +17,9 @@ from ledger.bus.port import BusUnavailable, GroupMember, Message, Received
 from ledger.bus.security import KafkaSettings
 from ledger.contracts.topics import commands_topic
 from ledger.embedded.kafka import EmbeddedKafka
-from tests.conformance.test_bus import PATIENCE_S, numbered, take
+from tests.conformance.test_bus import numbered, take
 from tests.support.lost_data import lose_data
+from tests.support.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -36,12 +38,27 @@ async def silent() -> AsyncIterator[str]:
     server.close()
 
 
+@pytest.fixture(scope="module")
+def broken_broker(servers_folder: Path) -> Iterator[EmbeddedKafka]:
+    """Return the broker that all tests here break, one after the other."""
+    broker = EmbeddedKafka(servers_folder / "broken")
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def own_kafka(broken_broker: EmbeddedKafka) -> EmbeddedKafka:
+    """Return it, running; what other tests left on it has other names."""
+    broken_broker.start()
+    return broken_broker
+
+
 @pytest.mark.parametrize("kind", ["silent", "absent"])
 async def test_a_broker_that_does_not_answer_is_unavailable_in_bounded_time(
     kind: str, silent: str
 ) -> None:
     bus = KafkaBus(KafkaSettings(bootstrap=silent if kind == "silent" else "127.0.0.1:1"), "test")
-    async with asyncio.timeout(20.0):
+    async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(BusUnavailable, match="cannot be reached"):
             await bus.start()
         await bus.close()
@@ -88,7 +105,7 @@ async def test_a_broker_that_dies_makes_publishing_fail_in_time_and_works_again_
     await bus.publish([Message(topic, "k", b"before")])
     reader = await bus.read(topic, {})
     own_kafka.kill()
-    async with asyncio.timeout(8.0):
+    async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(BusUnavailable, match="sent again later"):
             await bus.publish([Message(topic, "k", b"lost")])
     own_kafka.start()
@@ -101,7 +118,7 @@ async def test_a_broker_that_dies_makes_publishing_fail_in_time_and_works_again_
                 await asyncio.sleep(0.2)
     values = {message.value for message in await take(reader, 2)}
     assert values >= {b"before"}
-    async with asyncio.timeout(15.0):
+    async with asyncio.timeout(PATIENCE_S):
         await bus.close()
 
 
@@ -114,7 +131,7 @@ async def test_closing_is_bounded_while_the_broker_is_dead(
     publishing = asyncio.create_task(bus.publish(numbered(topic, 100)))
     own_kafka.kill()
     await asyncio.wait([publishing])
-    async with asyncio.timeout(25.0):
+    async with asyncio.timeout(PATIENCE_S):
         await bus.close()
 
 

@@ -29,6 +29,7 @@ from tests.support.ledger_places import LEDGER_ID, LedgerPlace
 from tests.support.log_events import about, an_event, some_events
 from tests.support.manual_clock import ManualClock
 from tests.support.memory_log import MemoryLog
+from tests.support.patience import PATIENCE_S
 from tests.support.raw_event import NewEvent
 
 
@@ -269,7 +270,7 @@ async def test_an_announcement_reaches_the_leader(ledger_place: LedgerPlace) -> 
     leadership, heard = await ledger_place.lead("first"), asyncio.Event()
     await leadership.listen(heard.set)
     await ledger_place.stores.log.announce()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await heard.wait()
 
 

@@ -33,7 +33,6 @@ from ledger.signing.seal import Signer
 from migrations.model.attempt import Verdict
 from tests.integration.agents.conftest import (
     ADD_NOTE,
-    PATIENCE_S,
     SLEEP,
     Desk,
     Place,
@@ -47,6 +46,7 @@ from tests.integration.agents.conftest import (
 from tests.integration.leader.conftest import house, house_template
 from tests.support.house import POOL, House
 from tests.support.listener import CLEAR, Listener, always, listening
+from tests.support.patience import PATIENCE_S
 
 __all__ = ["house", "house_template", "inside", "inside_desk", "password"]
 

@@ -25,11 +25,17 @@ from ledger.service.request_context import RequestContext
 from ledger.service.status import RolloutStatus
 from ledger.settings import Settings, load
 from ledger.store.log.decode import open_event
-from tests.support.processes import PATIENCE_S, Answer, Process, found, run, until
+from tests.support.patience import PATIENCE_S
+from tests.support.processes import Answer, Process, found, run, until
 from tests.support.wrong_clock import VARIABLE as WRONG_CLOCK
 
 PASSWORD_VARIABLE = "TENANT_TEST_PASSWORD"
 CREATE_RAN = "CREATE TABLE IF NOT EXISTS ran (version text NOT NULL, direction text NOT NULL)"
+IS_RUNNING = """
+    SELECT count(*) > 0 FROM pg_stat_activity
+    WHERE application_name LIKE 'migration-ledger%' AND state = 'active' AND query LIKE $1
+        AND datname = ANY ($2)
+"""
 LEADING = "leading as"
 PAGE = 1000
 
@@ -73,11 +79,7 @@ class Tenant:
 
     async def is_running(self, text: str) -> bool:
         """Whether a session of ours is in a statement that holds `text`."""
-        sql = (
-            "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND "
-            "application_name LIKE 'migration-ledger%' AND state = 'active' AND query LIKE $1"
-        )
-        return bool(await self.value(sql, f"%{text}%"))
+        return bool(await self.value(IS_RUNNING, f"%{text}%", [self.name]))
 
 
 @dataclass
@@ -213,18 +215,22 @@ class Fleet:
     async def at_least(self, number: int, type_: type[Event]) -> list[Recorded]:
         """The events of a type, once there are so many."""
 
-        async def look() -> list[Recorded] | None:
-            events = await self.events(type_)
-            return events if len(events) >= number else None
+        async with self.opened() as ledger:
 
-        return await found(look, f"{number} {type_.__name__} are in the log")
+            async def look() -> list[Recorded] | None:
+                events = await events_of(ledger, [type_])
+                return events if len(events) >= number else None
+
+            return await found(look, f"{number} {type_.__name__} are in the log")
 
     async def is_running(self, text: str) -> bool:
         """Whether a session of ours is in a statement that holds `text`, in any database."""
-        for tenant in self.tenants:
-            if await tenant.is_running(text):
-                return True
-        return False
+        connection = await asyncpg.connect(self.ledger_url)
+        try:
+            names = [tenant.name for tenant in self.tenants]
+            return bool(await connection.fetchval(IS_RUNNING, f"%{text}%", names))
+        finally:
+            await connection.close()
 
     async def with_effect(self, version: str) -> list[str]:
         """The databases that have the table of a migration."""

@@ -50,8 +50,8 @@ from ledger.store.stores import Stores
 from migrations.chance import SYSTEM_CHANCE
 from migrations.clock import SYSTEM_CLOCK
 from migrations.model.attempt import Failure, FailureClass, Identity, Mode, Verdict
+from tests.support.patience import PATIENCE_S
 
-PATIENCE_S = 15.0
 LOOK_EVERY_S = 0.02
 POOL = "main"
 

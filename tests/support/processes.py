@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-PATIENCE_S = 75.0
-"""How long something may take that should happen: several times what two busy cores need."""
+from tests.support import warm
+from tests.support.patience import PATIENCE_S
+
 POLL_S = 0.1
-PROGRAMS = {
-    "ledger": "from ledger.cli.app.start import main; main()",
-    "ledger-agent": "from agents.cli import main; main()",
-    "ledger-agent with a wrong clock": "from tests.support.wrong_clock import main; main()",
-}
-"""The console scripts by what they run, so that a test needs no folder of scripts."""
 
 T = TypeVar("T")
 
@@ -40,7 +33,8 @@ class Process:
     def __init__(
         self, program: str, arguments: tuple[str, ...], env: Mapping[str, str], log: Path
     ) -> None:
-        self._command = command_line(program, *arguments)
+        self._program = program
+        self._arguments = arguments
         self._env = dict(env)
         self.log = log
         self._child = self._start()
@@ -79,7 +73,7 @@ class Process:
     async def ended(self, within_s: float = PATIENCE_S) -> int:
         """Its exit code, once it ended."""
         await until(lambda: self._child.poll() is not None, "the process ends", within_s)
-        return self._child.returncode
+        return self._child.wait()
 
     def start_again(self) -> None:
         """Start it anew, after it ended."""
@@ -92,34 +86,15 @@ class Process:
             self._child.kill()
             self._child.wait()
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        with self.log.open("ab") as output:
-            return subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=self._env
-            )
-
-
-def command_line(program: str, *arguments: str) -> list[str]:
-    """How a program of ours is started from this environment."""
-    return [sys.executable, "-c", PROGRAMS[program], *arguments]
+    def _start(self) -> warm.WarmChild:
+        return warm.start_into(self.log, self._arguments, Path.cwd(), self._env, self._program)
 
 
 async def run(
-    program: str,
-    *arguments: str,
-    env: Mapping[str, str],
-    within_s: float = PATIENCE_S,
-    folder: Path | None = None,
+    program: str, *arguments: str, env: Mapping[str, str], within_s: float = PATIENCE_S
 ) -> Answer:
-    """Run a command to its end, in this folder or another; it is killed when it takes too long."""
-    child = await asyncio.create_subprocess_exec(
-        *command_line(program, *arguments),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=dict(env),
-        cwd=folder,
-    )
+    """Run a command to its end; it is killed when it takes too long."""
+    child = await warm.start(arguments, Path.cwd(), env, program)
     try:
         async with asyncio.timeout(within_s):
             out, err = await child.communicate()

@@ -7,9 +7,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from tests.support.patience import PATIENCE_S
 from tests.support.warm import WarmProcess
-
-PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.patience import PATIENCE_S
 from tests.support.typist import typist
 
 PROGRAM = (sys.executable, "-c", "from ledger.cli.app.start import main; main()")
-PATIENCE_S = 60.0
 ASKS = (b"]: ", b"ahead: ")
 """How a question ends."""
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")

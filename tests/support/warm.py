@@ -21,12 +21,13 @@ import io
 import json
 import os
 import pkgutil
+import select
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -34,12 +35,20 @@ from typing import IO, Any
 ROOT = Path(__file__).parents[2]
 START = "from tests.support.warm import serve; serve({door})"
 PACKAGES = ("ledger", "agents", "migrations")
+PROGRAMS = {
+    "ledger": "ledger.cli.app.start",
+    "ledger-agent": "agents.cli",
+    "ledger-agent with a wrong clock": "tests.support.wrong_clock",
+}
+"""What can be started, each with the module whose `main` it is; another name is such a module's."""
+
 EXAMPLES = "migrations.examples"
 """Migrations as people write them: no modules of ours."""
 
 STREAMS = (("stdin", "r", "strict"), ("stdout", "w", "strict"), ("stderr", "w", "backslashreplace"))
 """What Python opens at its start, each with its mode and what it does with foreign characters."""
 
+NAME_BYTES = 200
 DESCRIPTORS = 4
 """Of one start: stdin, stdout, stderr, and the line on which it is kept."""
 
@@ -98,27 +107,88 @@ class WarmProcess:
         return int(status) if status else -signal.SIGKILL
 
 
-async def start(words: Sequence[str], folder: Path, variables: Mapping[str, str]) -> WarmProcess:
-    """Start `ledger` with nobody at the keyboard; what it writes is read through pipes."""
-    door = _warm()
-    ours, theirs = socket.socketpair()
-    nothing = os.open(os.devnull, os.O_RDONLY)
+class WarmChild:
+    """A running program whose output goes to a file: what tests use of `subprocess.Popen`."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        # One byte after the other, so that what is not read yet is seen by `select`.
+        self._said = line.makefile("rb", buffering=0)
+        self.pid = int(self._said.readline())
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """How it ended; `None` while it runs."""
+        if self.returncode is None and select.select([self._line], [], [], 0)[0]:
+            self.wait()
+        return self.returncode
+
+    def wait(self) -> int:
+        """How it ended, once it has."""
+        if self.returncode is None:
+            status = self._said.readline()
+            self.returncode = int(status) if status else -signal.SIGKILL
+            self._said.close()
+            self._line.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, if it still runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+
+async def start(
+    words: Sequence[str], folder: Path, variables: Mapping[str, str], program: str = "ledger"
+) -> WarmProcess:
+    """Start a program with nobody at the keyboard; what it writes is read through pipes."""
     out, out_end = os.pipe()
     err, err_end = os.pipe()
     try:
-        socket.send_fds(door, [b"+"], [nothing, out_end, err_end, theirs.fileno()])
+        ours = _ask(program, words, folder, variables, out_end, err_end)
     finally:
-        theirs.close()
-        for each in (nothing, out_end, err_end):
-            os.close(each)
+        os.close(out_end)
+        os.close(err_end)
     line, writer = await asyncio.open_connection(sock=ours)
-    asked = {"words": list(words), "folder": str(folder), "variables": dict(variables)}
-    writer.write(json.dumps(asked).encode())
-    writer.write_eof()
     stdout, reading = await _reader(out)
     stderr, _ = await _reader(err)
     pid = int(await line.readline())
     return WarmProcess(pid, line, writer, stdout, stderr, reading)
+
+
+def start_into(
+    log: Path, words: Sequence[str], folder: Path, variables: Mapping[str, str], program: str
+) -> WarmChild:
+    """Start a program with nobody at the keyboard; what it writes is put at the end of `log`."""
+    with log.open("ab") as output:
+        end = output.fileno()
+        return WarmChild(_ask(program, words, folder, variables, end, end))
+
+
+def _ask(
+    program: str,
+    words: Sequence[str],
+    folder: Path,
+    variables: Mapping[str, str],
+    out: int,
+    err: int,
+) -> socket.socket:
+    """Have a program started that writes there; the line on which its end will be told."""
+    ours, theirs = socket.socketpair()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    try:
+        socket.send_fds(_warm(), [program.encode()], [nothing, out, err, theirs.fileno()])
+    finally:
+        theirs.close()
+        os.close(nothing)
+    asked = {"words": list(words), "folder": str(folder), "variables": dict(variables)}
+    ours.sendall(json.dumps(asked).encode())
+    ours.shutdown(socket.SHUT_WR)
+    return ours
 
 
 async def _reader(descriptor: int) -> tuple[asyncio.StreamReader, asyncio.BaseTransport]:
@@ -163,14 +233,17 @@ def serve(door: int) -> None:
     gc.freeze()
     with socket.socket(fileno=door) as listening:
         while True:
-            _, descriptors, _, _ = socket.recv_fds(listening, 1, DESCRIPTORS)
+            name, descriptors, _, _ = socket.recv_fds(listening, NAME_BYTES, DESCRIPTORS)
             if not descriptors:
                 return
+            program = name.decode()
+            main = importlib.import_module(PROGRAMS.get(program, program)).main
             if os.fork() == 0:
                 break
             for each in descriptors:
                 os.close(each)
-    _keep(descriptors[:-1], socket.socket(fileno=descriptors[-1]))
+    sys.argv = [program.split()[0]]
+    _keep(main, descriptors[:-1], socket.socket(fileno=descriptors[-1]))
 
 
 def _import_everything() -> None:
@@ -183,7 +256,7 @@ def _import_everything() -> None:
                 importlib.import_module(found.name)
 
 
-def _keep(streams: Sequence[int], line: socket.socket) -> None:
+def _keep(main: Callable[[], None], streams: Sequence[int], line: socket.socket) -> None:
     """Start the program, say which process it is, and how it ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with line.makefile("rb") as request:
@@ -191,7 +264,8 @@ def _keep(streams: Sequence[int], line: socket.socket) -> None:
     program = os.fork()
     if program == 0:
         line.close()
-        _become(streams, **asked)
+        _prepare(streams, **asked)
+        main()
         return
     for each in (0, 1, 2, *streams):
         os.close(each)
@@ -201,9 +275,10 @@ def _keep(streams: Sequence[int], line: socket.socket) -> None:
     os._exit(0)
 
 
-def _become(
+def _prepare(
     streams: Sequence[int], words: Sequence[str], folder: str, variables: Mapping[str, str]
 ) -> None:
+    """Let this process be as if it had been started with all this."""
     for number, each in enumerate(streams):
         os.dup2(each, number)
         os.close(each)
@@ -212,15 +287,11 @@ def _become(
     os.environ.update(variables)
     time.tzset()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.argv = ["ledger", *words]
+    sys.argv += words
     for number, (name, mode, errors) in enumerate(STREAMS):
         stream = _stream(number, mode, errors)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
-
-    from ledger.cli.app.start import main
-
-    main()
 
 
 def _stream(descriptor: int, mode: str, errors: str) -> io.TextIOWrapper[Any]:

@@ -121,13 +121,12 @@ def test_on_a_given_server_the_oldest_release_is_left_out_in_sight(machine: Path
     assert "migrations on PostgreSQL 14: left out, LEDGER_TEST_PG names the server" in commands
 
 
-@pytest.mark.parametrize(
-    ("given", "units", "acceptance"),
-    [({}, 4, 2), ({"WORKERS": "1"}, 1, 1), ({"ACCEPTANCE_WORKERS": "3"}, 4, 3)],
-)
-def test_fewer_acceptance_tests_run_at_once_unless_another_number_is_given(
-    machine: Path, given: dict[str, str], units: int, acceptance: int
-) -> None:
-    commands = make(machine, "--dry-run", "test", **given).stdout
-    assert f"--numprocesses {units} --dist worksteal tests/unit" in commands
-    assert f"--numprocesses {acceptance} --dist worksteal tests/acceptance" in commands
+def test_every_folder_of_tests_is_run_by_as_many_workers_as_are_asked_for(machine: Path) -> None:
+    commands = make(machine, "--dry-run", "test", WORKERS="3").stdout
+    run = re.findall(r"--numprocesses 3 --dist worksteal ([\w/. ]+)", commands)
+    everything = {
+        f"tests/{folder.name}"
+        for folder in (ROOT / "tests").iterdir()
+        if any(folder.rglob("test_*.py"))
+    }
+    assert everything <= {folder for folders in run for folder in folders.split()}

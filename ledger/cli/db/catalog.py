@@ -11,9 +11,10 @@ import typer
 
 from ledger.cli.app.command import command
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.app.help_page import OUTPUT, WHICH_DATABASES
+from ledger.cli.app.help_page import WHICH_DATABASES
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.schemas import schemas_in
+from ledger.cli.db.options import file_option, write_file
 from ledger.cli.db.target import DatabaseOptions, connection_of
 from ledger.domain.wording import failure_text
 from ledger.errors import WrongArgument
@@ -62,12 +63,7 @@ async def snapshot(
     place: DatabaseOptions,
     to: Annotated[
         Path | None,
-        typer.Option(
-            "--to",
-            metavar="FILE",
-            help="Write the snapshot there: JSON, one object of the schema per line.",
-            rich_help_panel=OUTPUT,
-        ),
+        file_option("Write the snapshot there: JSON, one object of the schema per line."),
     ] = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
@@ -83,7 +79,7 @@ async def snapshot(
     if taken is None:
         return _failed(found.failure, Output(output))
     if to is not None:
-        _write(to, zlib.decompress(taken.document))
+        write_file(to, zlib.decompress(taken.document))
     Output(output).record(
         "db.snapshot",
         {"fingerprint": taken.fingerprint, "objects": taken.objects, "bytes": taken.size},
@@ -212,13 +208,6 @@ def _read(file: str) -> _Side:
         raise WrongArgument(f"{file} cannot be read ({why_unreadable(error)})") from None
     except ValueError as error:
         raise WrongArgument(f"{file}: {error}") from None
-
-
-def _write(to: Path, document: bytes) -> None:
-    try:
-        to.write_bytes(document)
-    except OSError as error:
-        raise WrongArgument(f"{to} cannot be written ({why_unreadable(error)})") from None
 
 
 def _failed(failure: Failure | None, output: Output) -> ExitCode:

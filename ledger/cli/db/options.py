@@ -1,18 +1,20 @@
-"""Options of `ledger db`: leave to change a fleet's database, and patience."""
+"""Options of `ledger db`: leave to change a fleet's database, patience, and a file to write."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
 from ledger.cli.app.command import flags_of
 from ledger.cli.app.confirm import confirm
-from ledger.cli.app.help_page import RECORD, TIMEOUTS
+from ledger.cli.app.help_page import OUTPUT, RECORD, TIMEOUTS
 from ledger.cli.app.option_groups import OptionGroup
 from ledger.errors import WrongArgument
 from migrations.model.migration import TIMEOUT_MAX_S
+from migrations.printable import escaped, why_unreadable
 
 if TYPE_CHECKING:
     from migrations.model.attempt import Limits
@@ -107,3 +109,18 @@ class TimeoutOptions(OptionGroup):
             lock_timeout_s=general.lock_timeout_s if lock is None else lock,
             statement_timeout_s=general.statement_timeout_s if length is None else length,
         )
+
+
+def file_option(help_text: str) -> Any:
+    """`--to FILE`: what the command found is written there."""
+    return typer.Option("--to", metavar="FILE", help=help_text, rich_help_panel=OUTPUT)
+
+
+def write_file(file: Path, content: bytes) -> None:
+    """Write what `--to` asks for. Raises `WrongArgument`."""
+    try:
+        file.write_bytes(content)
+    except OSError as error:
+        raise WrongArgument(
+            f"{escaped(str(file))} cannot be written ({why_unreadable(error)})"
+        ) from None

@@ -9,12 +9,10 @@ import typer
 
 from ledger.cli.app.command import command
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.app.help_page import OUTPUT
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
+from ledger.cli.db.options import file_option, write_file
 from ledger.cli.db.target import DatabaseOptions, connection_of
 from ledger.domain.wording import failure_text
-from ledger.errors import WrongArgument
-from migrations.printable import escaped, why_unreadable
 
 
 def register(db_app: typer.Typer) -> None:
@@ -30,13 +28,7 @@ async def shapes(
     ctx: typer.Context,
     place: DatabaseOptions,
     to: Annotated[
-        Path | None,
-        typer.Option(
-            "--to",
-            metavar="FILE",
-            help="Write them there, for `ledger test --rows-like`.",
-            rich_help_panel=OUTPUT,
-        ),
+        Path | None, file_option("Write them there, for `ledger test --rows-like`.")
     ] = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
@@ -51,12 +43,7 @@ async def shapes(
         say(f"ledger: {failure_text(found)}", always=True)
         return ExitCode.FAILED
     if to is not None:
-        try:
-            to.write_bytes(written(found))
-        except OSError as error:
-            raise WrongArgument(
-                f"{escaped(str(to))} cannot be written ({why_unreadable(error)})"
-            ) from None
+        write_file(to, written(found))
     Output(output).rows(
         "db.shapes",
         [

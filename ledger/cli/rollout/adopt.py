@@ -21,7 +21,6 @@ from ledger.cli.app.options import (
     WaitOptions,
 )
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
-from ledger.cli.app.variables import declared
 from ledger.cli.rollout.plan import plan_request, shown
 from ledger.cli.rollout.watch import stay
 from ledger.domain.wording import number_of
@@ -200,12 +199,11 @@ async def _travel(
     async with opened(ctx) as session:
         request = plan_request(
             travel,
-            session.settings.rollout,
+            session.settings,
             why,
             direction="adopt",
             folder=directory,
             adoption=adoption,
-            variables=declared(travel.var, session.settings),
         )
         preview = await session.ledger.rollouts.plan(request)
         confirm(session.ledger.name, _facts(preview, adoption), yes=yes)

@@ -22,7 +22,6 @@ from ledger.cli.app.options import (
     SelectOption,
 )
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
-from ledger.cli.app.variables import declared
 from ledger.cli.fleet.check import PATIENCE_S, PatienceOption
 from ledger.cli.fleet.groups import NAMED, SHOWN, names
 from ledger.cli.rollout.plan import plan_request
@@ -112,11 +111,10 @@ async def _request(
     if await asyncio.to_thread(folder.is_dir):
         request = plan_request(
             RolloutOptions(select=select),
-            session.settings.rollout,
+            session.settings,
             why,
             direction="up",
             folder=folder,
-            variables=declared(None, session.settings),
         )
         try:
             preview = await session.ledger.rollouts.plan(request)

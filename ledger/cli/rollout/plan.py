@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledger.cli.app.output import Output, say
+from ledger.cli.app.variables import declared
 from ledger.cli.rollout.outlook import expected, fields_of, release_text, step_lines
 from ledger.errors import WrongArgument
 from migrations.clock import SYSTEM_CLOCK
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
     from ledger.cli.app.options import PaceOptions, ReasonOptions, RolloutOptions
     from ledger.cli.app.trace import Traced
     from ledger.contracts.events import PlanOptions, RolloutPlanned
-    from ledger.contracts.registry import MigrationRef, Variable
+    from ledger.contracts.registry import MigrationRef
     from ledger.domain.rehearsals import RehearsalRule
     from ledger.service.outlook import PlanOutlook
     from ledger.service.plan_texts import StepText
     from ledger.service.plans import Plan, PlanRequest
-    from ledger.settings import RolloutSection
+    from ledger.settings import RolloutSection, Settings
     from migrations.model.attempt import Adoption, WatchdogPolicy
     from migrations.model.preflight import PreflightPolicy
 
@@ -33,20 +34,21 @@ LISTED = 12
 
 def plan_request(
     travel: RolloutOptions,
-    defaults: RolloutSection,
+    settings: Settings,
     why: ReasonOptions,
     *,
     direction: str,
-    folder: Path | None,
+    folder: Path,
     bundle: str | None = None,
     to_version: str | None = None,
     steps_down: int = 1,
     adoption: Adoption | None = None,
-    variables: Sequence[Variable] = (),
-    preflight: PreflightPolicy | None = None,
-    watchdog: WatchdogPolicy | None = None,
 ) -> PlanRequest:
-    """What the command line asks for; what it leaves open comes from the settings."""
+    """What the command line asks for; what it leaves open comes from the settings.
+
+    `folder` is not read where a `bundle` is named. Databases are asked whether this is a good
+    moment only on the way up, and waits are watched wherever statements run.
+    """
     from ledger.domain.drift import OnDrift
     from ledger.service.plans import PlanRequest
     from migrations.model.phases import LAST_BY_DEFAULT, Phase
@@ -56,20 +58,22 @@ def plan_request(
     if travel.out_of_order and direction != "up":
         raise WrongArgument("--allow-out-of-order is for going up; leave it out")
 
+    preflight = settings.preflight.policy if direction == "up" else None
+    watchdog = settings.watchdog.policy if adoption is None else None
     return PlanRequest(
         direction=direction,
-        folder=folder,
-        options=plan_options(travel, defaults, preflight, watchdog),
+        folder=None if bundle else folder,
+        options=plan_options(travel, settings.rollout, preflight, watchdog),
         bundle=bundle,
         to_version=to_version,
         steps_down=steps_down,
         select=travel.select,
         asked=why.asked(),
-        rehearsal=rehearsal_rule(travel, defaults),
+        rehearsal=rehearsal_rule(travel, settings.rollout),
         on_drift=OnDrift(travel.on_drift),
         phase=Phase(travel.phase) if travel.phase else LAST_BY_DEFAULT,
         adoption=adoption,
-        variables=variables,
+        variables=declared(travel.var, settings),
         format=travel.format,
         psql=travel.allow_psql,
     )

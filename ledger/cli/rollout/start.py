@@ -24,7 +24,6 @@ from ledger.cli.app.options import (
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.scratch import ScratchOptions
 from ledger.cli.app.trace import TraceOption
-from ledger.cli.app.variables import declared
 from ledger.cli.lint.commands import options_of
 from ledger.cli.rollout.plan import facts, plan_request, show_plan
 from ledger.cli.rollout.trace import traced_plan
@@ -207,13 +206,10 @@ async def _drawn(
     async with opened(ctx) as session:
         request = plan_request(
             travel,
-            session.settings.rollout,
+            session.settings,
             why,
-            watchdog=session.settings.watchdog.policy,
-            preflight=session.settings.preflight.policy,
-            variables=declared(travel.var, session.settings),
             direction="down" if down else "up",
-            folder=None if bundle else folder,
+            folder=folder,
             bundle=bundle,
             to_version=to,
             steps_down=down or 1,
@@ -303,12 +299,10 @@ async def down(
     async with opened(ctx) as session:
         request = plan_request(
             travel,
-            session.settings.rollout,
+            session.settings,
             why,
-            watchdog=session.settings.watchdog.policy,
-            variables=declared(travel.var, session.settings),
             direction="down",
-            folder=None if bundle else folder,
+            folder=folder,
             bundle=bundle,
             steps_down=steps,
         )
@@ -342,13 +336,10 @@ async def travel_with(
     async with opened(ctx) as session:
         request = plan_request(
             travel,
-            session.settings.rollout,
+            session.settings,
             why,
-            watchdog=session.settings.watchdog.policy,
-            preflight=session.settings.preflight.policy,
-            variables=declared(travel.var, session.settings),
             direction="up",
-            folder=None if bundle else folder,
+            folder=folder,
             bundle=bundle,
             to_version=to,
         )

@@ -39,10 +39,10 @@ from migrations.model.attempt import Mode
 from migrations.model.migration import Migration, SourceFile
 from tests.fixtures.postgres import PostgresServer
 from tests.support.orders import apply_command, cancel_command, changed, inspect_command, sent
+from tests.support.patience import PATIENCE_S
 from tests.support.processes import until
 from tests.support.wrong_clock import Watch
 
-PATIENCE_S = 30.0
 PASSWORD_VARIABLE = "TENANT_TEST_PASSWORD"
 
 ADD_NOTE = (

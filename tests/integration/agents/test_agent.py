@@ -37,7 +37,6 @@ from tests.fixtures.postgres import AsSuperuser, TenantDatabases
 from tests.integration.agents.conftest import (
     ADD_NOTE,
     BROKEN,
-    PATIENCE_S,
     SLEEP,
     SLEEP_LONG,
     Desk,
@@ -47,6 +46,7 @@ from tests.integration.agents.conftest import (
     connection_of,
 )
 from tests.support.orders import changed
+from tests.support.patience import PATIENCE_S
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

@@ -6,10 +6,9 @@ import asyncio
 import logging
 import os
 import signal
-import sys
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +16,6 @@ from ledger.contracts.reports import MigrationApplied
 from migrations.model.attempt import Verdict
 from tests.integration.agents.conftest import (
     ADD_NOTE,
-    PATIENCE_S,
     SLEEP,
     SLEEP_LONG,
     Desk,
@@ -27,6 +25,8 @@ from tests.integration.agents.conftest import (
     columns,
     kafka_maker,
 )
+from tests.support import warm
+from tests.support.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -36,18 +36,11 @@ def place(kafka_broker: str) -> Place:
 
 
 @asynccontextmanager
-async def process(bootstrap: str, pool: str, *flags: str) -> AsyncIterator[Process]:
+async def process(bootstrap: str, pool: str, *flags: str) -> AsyncIterator[warm.WarmProcess]:
     """`ledger-agent run` as people run it; killed at the end if it still lives."""
-    program = "from agents.cli import main; main()"
-    arguments = ["run", "--pool", pool, "--kafka", bootstrap, "--insecure-postgres", *flags]
-    running = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        program,
-        *arguments,
-        stderr=asyncio.subprocess.PIPE,
-        env={key: value for key, value in os.environ.items() if not key.startswith("LEDGER_")},
-    )
+    words = ("run", "--pool", pool, "--kafka", bootstrap, "--insecure-postgres", *flags)
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("LEDGER_")}
+    running = await warm.start(words, Path.cwd(), kept, "ledger-agent")
     try:
         yield running
     finally:
@@ -57,16 +50,15 @@ async def process(bootstrap: str, pool: str, *flags: str) -> AsyncIterator[Proce
             logging.getLogger(__name__).warning("the agent was killed; it said: %s", said)
 
 
-async def ended(running: Process) -> tuple[int | None, str]:
+async def ended(running: warm.WarmProcess) -> tuple[int | None, str]:
     """The exit code and what was said."""
     async with asyncio.timeout(PATIENCE_S):
         _, said = await running.communicate()
     return running.returncode, said.decode()
 
 
-async def said_line(running: Process, words: bytes) -> None:
+async def said_line(running: warm.WarmProcess, words: bytes) -> None:
     """Return when it has written a line with these words."""
-    assert running.stderr is not None
     async with asyncio.timeout(PATIENCE_S):
         while words not in (line := await running.stderr.readline()):
             assert line, f"it ended without a word of {words!r}"

@@ -23,7 +23,6 @@ from tests.fixtures.postgres import TenantDatabases
 from tests.integration.agents.conftest import (
     ADD_NOTE,
     BROKEN,
-    PATIENCE_S,
     SLEEP,
     SLEEP_LONG,
     Desk,
@@ -34,6 +33,7 @@ from tests.integration.agents.conftest import (
     wrong_agent,
 )
 from tests.support.orders import changed
+from tests.support.patience import PATIENCE_S
 from tests.support.processes import until
 from tests.support.wrong_clock import Watch
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
@@ -19,12 +17,12 @@ from ledger.contracts.registry import Connection
 from ledger.runtime import open_ledger
 from ledger.service.request_context import RequestContext
 from ledger.settings import Settings
-from ledger.store.install import install
+from tests.fixtures.postgres import FreshDatabase, TenantDatabases
 from tests.support import warm
+from tests.support.patience import PATIENCE_S
 from tests.support.program import Answer, LedgerProgram, Started, StartLedger
 
 PROGRAM = (sys.executable, "-c", "from ledger.cli.app.start import main; main()")
-PATIENCE_S = 60.0
 
 PARCELS = """\
 -- +migrate Up
@@ -94,24 +92,18 @@ def migrations(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def database(
-    fresh_database: Callable[[], Awaitable[str]], superuser_database: Callable[[], Awaitable[str]]
-) -> str:
+async def database(fresh_database: FreshDatabase, ledger_template: str) -> str:
     """The address of an empty database, on a server that has the ledger's roles.
 
     An ordinary login cannot make those; a superuser's first ledger does.
     """
-    await install(await superuser_database(), uuid4())
     return await fresh_database()
 
 
 @pytest.fixture
-async def installed(
-    superuser_database: Callable[[], Awaitable[str]], environment: dict[str, str]
-) -> str:
+async def installed(fresh_ledger: FreshDatabase, environment: dict[str, str]) -> str:
     """The address of a ledger without databases; the environment leads to it."""
-    url = await superuser_database()
-    await install(url, uuid4())
+    url = await fresh_ledger()
     environment |= {"LEDGER_DATABASE_URL": url, "LEDGER_NAME": "shop"}
     return url
 
@@ -120,7 +112,7 @@ async def installed(
 async def fleet(
     installed: str,
     environment: dict[str, str],
-    tenant_databases: Callable[[int], Awaitable[list[str]]],
+    tenant_databases: TenantDatabases,
 ) -> Fleet:
     """Four tenants t0 to t3, registered; agents of this process may read their password."""
     urls = {f"t{number}": url for number, url in enumerate(await tenant_databases(4))}

@@ -15,7 +15,8 @@ import pytest
 
 from ledger.cli.app.exits import ExitCode
 from ledger.embedded.tenants import names_of
-from tests.integration.cli.conftest import PATIENCE_S, PROGRAM
+from tests.integration.cli.conftest import PROGRAM
+from tests.support.patience import PATIENCE_S
 from tests.support.program import LedgerProgram, StartLedger
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ledger.cli.app.exits import ExitCode
 from tests.integration.cli.conftest import Fleet
+from tests.support.patience import PATIENCE_S
 from tests.support.program import LedgerProgram, Started, StartLedger
 
 SCHEMA = """\
@@ -22,7 +23,7 @@ DROP TABLE ${half}_parcels;
 async def lines_of(program: Started, number: int) -> list[str]:
     """The next lines that it writes to standard output."""
     assert program.process.stdout is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         return [(await program.process.stdout.readline()).decode() for _ in range(number)]
 
 
@@ -95,7 +96,7 @@ async def test_who_reads_no_more_ends_a_watch(fleet: Fleet, start_ledger: StartL
     program = await start_ledger("status", "-w", "--every", "0.1", "-o", "json")
     await lines_of(program, 1)
     program.process.read_no_more()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         assert await program.process.wait() == ExitCode.OK
 
 

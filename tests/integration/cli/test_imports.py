@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Answer, run
+from tests.integration.cli.conftest import PROGRAM
 from tests.support.program import LedgerProgram
 
 IMPORTED = re.compile(r"^import time: +\d+ \| +\d+ \| +(\S+)$", re.MULTILINE)
@@ -32,19 +33,23 @@ def imports(environment: dict[str, str], tmp_path: Path) -> Imports:
 
     async def started(*words: str, says: str = "") -> set[str]:
         profiled = environment | {"PYTHONPROFILEIMPORTTIME": "1"}
-        answer = await run("ledger", *words, env=profiled, folder=tmp_path)
-        assert says in answer.err
-        return imported(answer)
+        process = await asyncio.create_subprocess_exec(
+            *PROGRAM,
+            *words,
+            cwd=tmp_path,
+            env=profiled,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        said = (await process.communicate())[1].decode()
+        assert process.returncode == 0, said
+        assert says in said
+        found = set(IMPORTED.findall(said))
+        assert "ledger.cli.app.start" in found
+        return found
 
     return started
-
-
-def imported(answer: Answer) -> set[str]:
-    """The modules that a command imported, with the packages they are in."""
-    assert answer.code == 0, answer.err
-    found = set(IMPORTED.findall(answer.err))
-    assert "ledger.cli.app.start" in found
-    return found
 
 
 @pytest.mark.usefixtures("fleet", "migrations")

@@ -13,6 +13,7 @@ import pytest
 from ledger.cli.app.exits import ExitCode
 from tests.integration.cli.conftest import Fleet
 from tests.integration.cli.test_rollout import has_table
+from tests.support.patience import PATIENCE_S
 from tests.support.program import LedgerProgram, StartLedger
 
 ADD_NOTE = "-- +migrate Up\nALTER TABLE users ADD COLUMN note text;\n"
@@ -35,7 +36,7 @@ async def forgotten(address: str) -> asyncpg.Connection:
 
 async def blocked(ledger: LedgerProgram) -> dict[str, Any]:
     """The first database that `rollout status` says is blocked."""
-    async with asyncio.timeout(50):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             status = await ledger("rollout", "status", "-o", "json")
             for one in status.items if status.code == 0 else ():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import asyncpg
 from ledger.cli.app.exits import ExitCode
 from tests.fixtures.postgres import FreshDatabase
 from tests.integration.cli.conftest import Fleet
+from tests.support.patience import PATIENCE_S
 from tests.support.program import LedgerProgram, StartLedger
 
 NO_NEW_SEVEN = """\
@@ -177,6 +179,23 @@ async def test_ctrl_c_detaches_and_watch_carries_the_work_on(
     assert "Traceback" not in left.err
     watch = await ledger("rollout", "watch", "-o", "json")
     assert (watch.code, watch.json["counts"]) == (0, {"applied": 4})
+
+
+async def test_two_signals_at_once_cut_short_what_runs(
+    ledger: LedgerProgram, start_ledger: StartLedger, migrations: Path, fleet: Fleet
+) -> None:
+    # Whoever heard one of them alone would give it the grace period.
+    (migrations / "3_slow.sql").write_text(SLOW.replace("pg_sleep(2)", "pg_sleep(600)"))
+    up = await start_ledger("up", "--yes", LEDGER_AGENT_GRACE_S="600")
+    await up.says("is running")
+    up.signal(signal.SIGTERM)
+    up.signal(signal.SIGHUP)
+    async with asyncio.timeout(PATIENCE_S):
+        left = await up.end()
+    assert left.code != 0
+    assert "Traceback" not in left.err
+    status = await ledger("rollout", "status", "-o", "json")
+    assert status.json["status"] == "running"
 
 
 async def test_a_timeout_ends_the_wait_and_not_the_rollout(

@@ -16,6 +16,7 @@ import pytest
 from migrations.scratch.database import PREFIX
 from tests.fixtures.postgres import PostgresServer
 from tests.integration.cli.conftest import Fleet
+from tests.support.patience import PATIENCE_S
 from tests.support.program import LedgerProgram, StartLedger
 
 UP = "-- +migrate Up\n"
@@ -215,7 +216,7 @@ async def test_ctrl_c_leaves_no_scratch_database(
     running = await start_ledger("lint", "--trace", **scratch)
     connection = await asyncpg.connect(postgres_server.url("postgres"))
     sleeping = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'migration-ledger trace'"
-    async with asyncio.timeout(50):
+    async with asyncio.timeout(PATIENCE_S):
         while not await connection.fetch(f"{sleeping} AND query LIKE '%pg_sleep(50)%'"):
             await connection.execute("SELECT pg_sleep(0.05)")
     running.signal(signal.SIGINT)

@@ -14,6 +14,7 @@ from aiokafka.errors import UnknownTopicOrPartitionError
 from ledger.embedded.kafka import EmbeddedKafka
 from ledger.embedded.process import free_ports
 from tests.support.lost_data import lose_data
+from tests.support.patience import PATIENCE_S
 
 TOPIC = "kept"
 MESSAGES = [f"message {number}".encode() for number in range(100)]
@@ -63,7 +64,7 @@ async def test_acknowledged_messages_survive_a_killed_broker(own_kafka: Embedded
     assert own_kafka.pid is None
     await asyncio.to_thread(own_kafka.start)
     assert own_kafka.bootstrap == bootstrap
-    assert await asyncio.wait_for(read_all(bootstrap), 30) == MESSAGES
+    assert await asyncio.wait_for(read_all(bootstrap), PATIENCE_S) == MESSAGES
 
 
 async def test_a_broker_that_lost_its_data_has_no_topics(own_kafka: EmbeddedKafka) -> None:

@@ -47,8 +47,9 @@ from ledger.store.log.decode import open_event
 from ledger.store.log.log import EventLog
 from ledger.store.port import Appended, Batch
 from migrations.model.attempt import Mode
-from tests.support.house import PATIENCE_S, Actor, House, found, seen, started
+from tests.support.house import Actor, House, found, seen, started
 from tests.support.orders import changed
+from tests.support.patience import PATIENCE_S
 
 RAISE_TERM = "UPDATE ledger.head SET term = term + 1"
 END_SESSIONS = (

@@ -17,7 +17,8 @@ from ledger.contracts.reports import DatabaseInspected
 from ledger.service.history import Search
 from ledger.service.request_context import RequestContext
 from migrations.model.attempt import Failure, FailureClass, HalfDone, Rights
-from tests.support.house import PATIENCE_S, Actor, House, found, identity_of, seen
+from tests.support.house import Actor, House, found, identity_of, seen
+from tests.support.patience import PATIENCE_S
 
 FLEET = ("acme", "bolt", "crane")
 WHY = RequestContext("because")

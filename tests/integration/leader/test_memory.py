@@ -9,7 +9,8 @@ import asyncpg
 from ledger.contracts.events import MigrationOrdered, MigrationRegressed
 from ledger.contracts.reports import DatabaseInspected
 from ledger.service.request_context import RequestContext
-from tests.support.house import PATIENCE_S, House, found, seen
+from tests.support.house import House, found, seen
+from tests.support.patience import PATIENCE_S
 
 
 async def test_a_new_leader_orders_before_what_the_one_before_left_was_projected(

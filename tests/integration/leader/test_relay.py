@@ -21,8 +21,9 @@ from ledger.service.request_context import RequestContext
 from ledger.store.log.chain import leaf
 from ledger.store.log.decode import open_event
 from migrations.model.attempt import Verdict
-from tests.support.house import PATIENCE_S, POOL, Actor, House, finished, found, seen, started
+from tests.support.house import POOL, Actor, House, finished, found, seen, started
 from tests.support.orders import chain_row
+from tests.support.patience import PATIENCE_S
 from tests.support.wrong_clock import Watch
 
 

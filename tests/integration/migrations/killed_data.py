@@ -1,4 +1,4 @@
-"""A process that moves data and is killed: `python -m … URL COMMAND`."""
+"""A process that moves data and is killed; its words are URL and COMMAND."""
 
 from __future__ import annotations
 
@@ -27,5 +27,6 @@ async def _main(url: str, command: str) -> None:
     await world.do(work)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the command that the words name."""
     asyncio.run(_main(*sys.argv[1:]))

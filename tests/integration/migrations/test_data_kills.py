@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
-import sys
 from pathlib import Path
 from uuid import uuid4
 
 from migrations.model.attempt import Mode, Verdict
+from tests.integration.migrations import killed_data
 from tests.integration.migrations.killed_data import MOVE, ROWS
 from tests.integration.migrations.world import OUR_BACKENDS, World, until
+from tests.support import warm
 
-ROOT = Path(__file__).parents[3]
 KILLS = 8
 MORE = 5
 """So many times as many kills, each later than the one before, where a machine is slow."""
@@ -32,15 +33,10 @@ ONCE = "SELECT count(*), count(DISTINCT id), bool_and(n = id) FROM moved"
 
 
 async def _killed(url: str, command: str, delay_s: float) -> None:
-    module = "tests.integration.migrations.killed_data"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, url, command, cwd=ROOT, stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdout is not None
+    process = await warm.start((url, command), Path.cwd(), os.environ, killed_data.__name__)
     assert await process.stdout.readline() == b"begin\n"
     await asyncio.sleep(delay_s)
-    if process.returncode is None:
-        process.kill()
+    process.kill()
     await process.wait()
 
 

@@ -34,6 +34,7 @@ from tests.integration.migrations.world import (
     until,
     users,
 )
+from tests.support.patience import PATIENCE_S
 
 PATIENT = Limits(lock_timeout_s=0.3, retry_budget=20, retry_for_s=20, advisory_wait_s=20)
 
@@ -109,7 +110,7 @@ async def test_a_migrator_waits_for_another_without_a_transaction(world: World) 
         seen += len(rows)
         await asyncio.sleep(0.02)
     # With a waiter that holds a snapshot this would hang.
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         await holder.execute("CREATE INDEX CONCURRENTLY big_id ON big (id)")
     await holder.close()
     assert (await waiting).verdict is Verdict.DONE

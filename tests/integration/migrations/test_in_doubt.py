@@ -29,7 +29,7 @@ async def elsewhere(postgres_server: PostgresServer, encoding: str) -> AsyncIter
     """A database that is not in UTF8, entered by its migrating login."""
     name = f"{postgres_server.prefix}_{encoding.lower()}"
     roles = CREATE_ROLES.format(
-        owner=owner_of(name), migrator=migrator_of(name), password=postgres_server.password
+        owner=owner_of(name), migrator=migrator_of(name), verifier=postgres_server.verifier
     )
     await postgres_server.execute(roles)
     await postgres_server.execute(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
-import sys
 from pathlib import Path
 from uuid import UUID, uuid4
 
 from migrations.model.attempt import Epoch, Limits, Mode, Verdict
 from tests.fixtures.postgres import FreshDatabase
+from tests.integration.migrations import killed
 from tests.integration.migrations.killed import ALL, PROGRAMS, STEPS
 from tests.integration.migrations.world import OUR_BACKENDS, World, until
+from tests.support import warm
 
-ROOT = Path(__file__).parents[3]
 KILLS = 24
 MORE = 5
 """So many times as many kills, each later than the one before, where a machine is slow."""
@@ -23,15 +24,10 @@ RUN_TAKES_S = 0.12
 
 
 async def _killed_after(url: str, command: UUID, delay_s: float) -> None:
-    module = "tests.integration.migrations.killed"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, url, str(command), cwd=ROOT, stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdout is not None
+    process = await warm.start((url, str(command)), Path.cwd(), os.environ, killed.__name__)
     assert await process.stdout.readline() == b"begin\n"
     await asyncio.sleep(delay_s)
-    if process.returncode is None:
-        process.kill()
+    process.kill()
     await process.wait()
 
 

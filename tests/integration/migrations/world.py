@@ -18,6 +18,7 @@ from migrations.model.work import Outcome, Silence, StepOutcome, Work
 from migrations.runner import run
 from migrations.target.session import ConnectionSettings
 from tests.fixtures.postgres import owner_of
+from tests.support.patience import PATIENCE_S
 
 LEDGER = "ledger-1"
 IMPATIENT = Limits(lock_timeout_s=0.2, retry_budget=1, retry_for_s=5, advisory_wait_s=1)
@@ -200,9 +201,9 @@ async def session(url: str, *statements: str) -> AsyncIterator[asyncpg.Connectio
 
 
 async def until(check: Callable[[], Awaitable[Any]]) -> Any:
-    """Ask again and again, for 20 seconds, and return the first answer that is true."""
-    for _ in range(1000):
-        if answer := await check():
-            return answer
-        await asyncio.sleep(0.02)
-    raise TimeoutError("what was waited for did not come true")
+    """Ask again and again, and return the first answer that is true."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            if answer := await check():
+                return answer
+            await asyncio.sleep(0.02)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,10 +24,11 @@ from ledger.runtime import install, working
 from ledger.service.request_context import RequestContext
 from ledger.settings import AgentSection, Settings
 from tests.fixtures.postgres import TenantDatabases
+from tests.support import warm
 from tests.support.house import House, found, house_at
+from tests.support.patience import PATIENCE_S
 
 PASSWORD = "TENANT_TEST_PASSWORD"
-PROGRAM = (sys.executable, "-c", "from ledger.cli.app.main import main; main()")
 END_LEADERS_SESSION = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'migration-ledger leader'
@@ -137,7 +137,7 @@ async def test_an_intake_that_breaks_while_the_block_ends_does_not_hold_it_up(
     monkeypatch.setattr(Intake, "_take", breaking)
 
     async def work() -> None:
-        async with asyncio.timeout(30), working(house.ledger, settings_of(house)):
+        async with asyncio.timeout(PATIENCE_S), working(house.ledger, settings_of(house)):
             await house.start(select="id=real")
             await house.at_least(2, MigrationApplied)
             ending.set()
@@ -147,25 +147,15 @@ async def test_an_intake_that_breaks_while_the_block_ends_does_not_hold_it_up(
 
 
 @asynccontextmanager
-async def serving(house_url: str, folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def serving(
+    house_url: str, folder: Path, **variables: str
+) -> AsyncIterator[warm.WarmProcess]:
     """`ledger serve`, once it leads."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")}
-    process = await asyncio.create_subprocess_exec(
-        *PROGRAM,
-        "serve",
-        cwd=folder,
-        env=kept
-        | {
-            "PYTHONPATH": str(Path(__file__).parents[3]),
-            "LEDGER_DATABASE_URL": house_url,
-            "LEDGER_AGENT_INSECURE_POSTGRES": "true",
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
+    own = {"LEDGER_DATABASE_URL": house_url, "LEDGER_AGENT_INSECURE_POSTGRES": "true"}
+    process = await warm.start(("serve",), folder, kept | own | variables)
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             assert b"leading as" in await process.stdout.readline()
         yield process
     finally:
@@ -174,8 +164,8 @@ async def serving(house_url: str, folder: Path) -> AsyncIterator[asyncio.subproc
         await process.wait()
 
 
-async def ended(process: asyncio.subprocess.Process) -> tuple[int, str]:
-    async with asyncio.timeout(40):
+async def ended(process: warm.WarmProcess) -> tuple[int, str]:
+    async with asyncio.timeout(PATIENCE_S):
         _, err = await process.communicate()
     return process.returncode or 0, err.decode()
 
@@ -199,7 +189,7 @@ async def test_the_second_signal_ends_serve_at_once_and_nothing_is_half_done(
 ) -> None:
     house.migration("3", comment="SELECT pg_sleep(600);")
     rollout = await house.start(select="id=real")
-    async with serving(house.url, tmp_path) as process:
+    async with serving(house.url, tmp_path, LEDGER_AGENT_GRACE_S="600") as process:
         await house.at_least(2, MigrationApplied)
         # Two of a kind may be heard as one. Had the first ended it, the code would be 0.
         process.send_signal(signal.SIGTERM)

@@ -6,14 +6,11 @@ commands print. Each place is first shown to be read at all, by finding the user
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -37,13 +34,14 @@ from ledger.service.request_context import RequestContext
 from ledger.settings import AgentSection, Settings
 from migrations.running import telemetry as statements
 from tests.fixtures.postgres import PostgresServer, TenantDatabases
+from tests.support import warm
 from tests.support.house import House, house_at
+from tests.support.patience import PATIENCE_S
 
 CANARY = "canary-sw0rdfish"
 WRONG = "canary-wr0ng-guess"
 VALUE = "canary-r0w-value"
 """Tenant data, which PostgreSQL would quote when a constraint is violated."""
-PROGRAM = (sys.executable, "-c", "from ledger.cli.app.main import main; main()")
 TABLES = """
     SELECT format('%I.%I', nspname, relname) FROM pg_class
     JOIN pg_namespace ON pg_namespace.oid = relnamespace
@@ -189,10 +187,7 @@ async def live(planted: Planted) -> list[str]:
     house = planted.house
     async with at_work(planted):
         check = await house.ledger.fleet.check("real=yes", RequestContext())
-        for _ in range(200):
-            if (await house.ledger.checks.answers(check)).finished:
-                break
-            await asyncio.sleep(0.05)
+        assert (await house.ledger.checks.answers(check, PATIENCE_S)).finished
         well = await house.start(select="id=fine")
         await house.becomes(well, "completed")
         house.migration("3", comment=FAILS)
@@ -207,21 +202,13 @@ async def live(planted: Planted) -> list[str]:
 async def printed(planted: Planted, *words: str, url: str | None = None) -> tuple[int, str]:
     """What a command writes, and its exit code."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")}
-    process = await asyncio.create_subprocess_exec(
-        *PROGRAM,
-        *words,
-        cwd=planted.house.folder.parent,
-        env=kept
-        | {
-            "PYTHONPATH": str(Path(__file__).parents[3]),
-            "LEDGER_DATABASE_URL": url or planted.house.url,
-            "LEDGER_AGENT_INSECURE_POSTGRES": "true",
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    out, _ = await process.communicate()
-    return process.returncode or 0, out.decode()
+    own = {
+        "LEDGER_DATABASE_URL": url or planted.house.url,
+        "LEDGER_AGENT_INSECURE_POSTGRES": "true",
+    }
+    process = await warm.start(words, planted.house.folder.parent, kept | own)
+    out, err = await process.communicate()
+    return process.returncode or 0, (out + err).decode()
 
 
 async def test_no_secret_and_no_row_of_a_tenant_is_in_any_table_log_span_or_topic(

@@ -7,34 +7,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit, urlunsplit
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import asyncpg
 import pytest
 
 from ledger.store.connections import Pool, open_pool
-from ledger.store.install import install
 from ledger.store.log.log import EventLog
-from tests.fixtures.postgres import PostgresServer
-
-LEDGER_ID = UUID("0b7f3a52-6a0e-4a55-9f0f-3d5a7c1e2b40")
-
-
-@pytest.fixture(scope="session")
-async def ledger_template(postgres_server: PostgresServer) -> AsyncIterator[str]:
-    """Return the name of a database with a fresh ledger, to be copied."""
-    name = await postgres_server.create()
-    await install(postgres_server.url(name), LEDGER_ID)
-    yield name
-    await postgres_server.drop(name)
+from tests.fixtures.postgres import FreshDatabase, PostgresServer
 
 
 @pytest.fixture
-async def ledger_url(postgres_server: PostgresServer, ledger_template: str) -> AsyncIterator[str]:
+async def ledger_url(fresh_ledger: FreshDatabase) -> str:
     """Return the owner's connection string of a fresh ledger."""
-    name = await postgres_server.create(ledger_template)
-    yield postgres_server.url(name)
-    await postgres_server.drop(name)
+    return await fresh_ledger()
 
 
 @pytest.fixture

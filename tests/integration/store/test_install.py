@@ -21,8 +21,8 @@ from ledger.errors import (
 from ledger.store.connections import Pool, open_pool
 from ledger.store.install import check, install, program_version, upgrade
 from ledger.store.log.log import EventLog
+from tests.fixtures.ledger import LEDGER_ID
 from tests.fixtures.postgres import FreshDatabase, PostgresServer
-from tests.integration.store.conftest import LEDGER_ID
 from tests.support.log_events import some_events
 
 

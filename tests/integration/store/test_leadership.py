@@ -16,6 +16,7 @@ from ledger.store.leadership import current_leader, take
 from ledger.store.log.log import EventLog
 from ledger.store.port import Beat, ConsumerPosition
 from tests.support.log_events import some_events
+from tests.support.patience import PATIENCE_S
 
 END_LEADER = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -66,7 +67,7 @@ async def test_a_leader_hears_of_a_request_that_another_process_announces(
     heard = asyncio.Event()
     await leadership.listen(heard.set)
     await log.announce()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await heard.wait()
     await leadership.release()
 
@@ -79,7 +80,7 @@ async def test_a_leader_learns_that_its_connection_is_gone(
     await asyncio.sleep(0)
     assert not watching.done()
     await owner.execute(END_LEADER)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await watching
     await leadership.release()
     successor = await take(ledger_url, "second", "here")

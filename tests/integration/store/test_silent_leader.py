@@ -26,6 +26,7 @@ from ledger.store.log.log import EventLog
 from tests.integration.store.conftest import MemberPool
 from tests.support.black_hole import BlackHole, black_hole
 from tests.support.log_events import some_events
+from tests.support.patience import PATIENCE_S
 from tests.support.processes import until
 from tests.support.wrong_clock import Watch
 
@@ -35,8 +36,6 @@ SILENCED = """
 """
 """What the ledger holds of a leader that has been frozen for a minute."""
 TWO_HOURS = timedelta(hours=2)
-SOON_S = 15.0
-"""Within this a leader that has lost its database knows it; far more than it is to need."""
 
 
 async def known(pool: Pool) -> LeadingProcess:
@@ -72,7 +71,7 @@ async def test_a_leader_gives_signs_of_life(
     async with watched(await take(ledger_url, "first", "here")):
         await owner.execute(SILENCED)
         assert (await known(pool)).silent_s > LEADER_SILENT_AFTER_S
-        await until(lambda: _is_heard(pool), "it is heard again", SOON_S)
+        await until(lambda: _is_heard(pool), "it is heard again")
         assert (await known(pool)).led_s > 3000
 
 
@@ -80,7 +79,7 @@ async def test_the_signs_of_the_leader_before_say_nothing_of_this_one(
     ledger_url: str, pool: Pool, owner: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     async with watched(await take(ledger_url, "first", "here")):
-        await until(lambda: _has_beaten(owner), "it is heard", SOON_S)
+        await until(lambda: _has_beaten(owner), "it is heard")
     await owner.execute("UPDATE ledger.heartbeat SET seen_at = seen_at - interval '1 hour'")
     second = await take(ledger_url, "second", "here")
     assert not (await known(pool)).is_silent
@@ -108,7 +107,7 @@ async def test_a_silent_leader_is_replaced_and_can_record_nothing(
     await owner.execute(SILENCED)
     second = await take_over(ledger_url, "second", "there")
     assert second.term == 2
-    async with asyncio.timeout(SOON_S):
+    async with asyncio.timeout(PATIENCE_S):
         await first.wait_lost()
     assert isinstance(first.why, LeadershipLost)
     with pytest.raises(StaleTerm):
@@ -162,7 +161,7 @@ async def test_a_leader_whose_clock_jumps_leads_no_longer(ledger_url: str) -> No
     watch = Watch(timedelta())
     async with watched(await take(ledger_url, "first", "here", watch)) as watching:
         watch.wrong = TWO_HOURS
-        async with asyncio.timeout(SOON_S):
+        async with asyncio.timeout(PATIENCE_S):
             await watching
 
 
@@ -188,7 +187,7 @@ async def test_a_leader_whose_database_swallows_everything_notices(
     leadership = await take(through(ledger_url, hole), "first", "here")
     leadership.when_lost(lambda: noticed.append("lost"))
     hole.swallow()
-    async with asyncio.timeout(SOON_S):
+    async with asyncio.timeout(PATIENCE_S):
         await leadership.wait_lost()
         await leadership.release()
     assert noticed == ["lost"]
@@ -197,7 +196,7 @@ async def test_a_leader_whose_database_swallows_everything_notices(
 async def test_a_pool_is_closed_though_nobody_answers(ledger_url: str, hole: BlackHole) -> None:
     pool = await open_pool(through(ledger_url, hole))
     hole.swallow()
-    async with asyncio.timeout(SOON_S):
+    async with asyncio.timeout(PATIENCE_S):
         await close_pool(pool)
 
 
@@ -205,6 +204,6 @@ async def test_who_wants_to_lead_where_nobody_answers_is_told_so(
     ledger_url: str, hole: BlackHole
 ) -> None:
     hole.swallow()
-    async with asyncio.timeout(SOON_S):
+    async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(LedgerUnreachable):
             await take(through(ledger_url, hole), "first", "here")

@@ -16,7 +16,7 @@ from ledger.store.connections import Pool
 from ledger.store.log.chain import Broken, ChainRow, Link, genesis, leaf
 from ledger.store.log.log import EventLog
 from ledger.store.queries import QUERIES
-from tests.integration.store.conftest import LEDGER_ID
+from tests.fixtures.ledger import LEDGER_ID
 from tests.support.log_events import an_event, some_events
 
 VECTORS = json.loads(

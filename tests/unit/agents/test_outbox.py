@@ -18,6 +18,7 @@ from ledger.signing.key_files import generate
 from ledger.signing.seal import Signer
 from migrations.chance import SYSTEM_CHANCE
 from migrations.clock import SYSTEM_CLOCK
+from tests.support.patience import PATIENCE_S
 from tests.support.turns import settled
 
 REPORT = Message(REPORTS, "rollout-1/reports", b"{}")
@@ -44,7 +45,7 @@ async def running(bus: LocalBus) -> AsyncIterator[Outbox]:
     reports = Outbox(bus, SYSTEM_CLOCK, SYSTEM_CHANCE)
     sending = asyncio.create_task(reports.run())
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             yield reports
     finally:
         sending.cancel()
@@ -92,7 +93,7 @@ async def test_reports_are_signed_where_they_leave_and_what_is_put_aside_is_not(
     sending = asyncio.create_task(reports.run())
     aside = Message(PARKED, "acme", b"x", ((SIGNATURE, b"theirs"),))
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             reports.add([REPORT, aside, REPORT])
             await reports.flush()
     finally:

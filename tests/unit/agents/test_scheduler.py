@@ -16,6 +16,7 @@ from ledger.contracts.messages import Received
 from ledger.contracts.registry import Connection, ContentRef, MigrationRef
 from tests.support.manual_clock import ManualClock
 from tests.support.orders import apply_command, cancel_command
+from tests.support.patience import PATIENCE_S
 from tests.support.turns import settled
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -175,7 +176,7 @@ async def test_draining_starts_nothing_and_lets_what_runs_end() -> None:
     await settled()
     bench.scheduler.drain()
     await bench.let_go("a")
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE_S):
         await bench.scheduler.idle()
     assert bench.begun == ["a"]
 
@@ -195,7 +196,7 @@ async def test_work_that_breaks_off_frees_its_database(caplog: pytest.LogCapture
     jobs = [job_for("acme", "h"), job_for("acme", "h")]
     for job in jobs:
         scheduler.submit(job)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE_S):
         await scheduler.idle()
     assert over == jobs
     assert "broke off" in caplog.text
@@ -204,7 +205,7 @@ async def test_work_that_breaks_off_frees_its_database(caplog: pytest.LogCapture
 async def stop(bench: Bench) -> None:
     """End what a test left running."""
     bench.scheduler.stop_all()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE_S):
         await bench.scheduler.idle()
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from ledger.leader.wakeups import Alarm
 from tests.support.manual_clock import ManualClock, simulate
+from tests.support.patience import PATIENCE_S
 from tests.support.turns import settled
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -43,7 +44,7 @@ async def test_a_touch_ends_the_sleep() -> None:
     sleeping = asyncio.create_task(alarm.sleep())
     await settled()
     alarm.touch(["a"])
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE_S):
         await sleeping
 
 
@@ -60,7 +61,7 @@ async def test_touching_nothing_lets_it_sleep_on() -> None:
 async def test_a_touch_before_the_sleep_is_not_slept_over() -> None:
     alarm = Alarm(ManualClock(START))
     alarm.touch(["a"])
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE_S):
         await alarm.sleep()
     assert alarm.due() == ["a"]
 

@@ -18,6 +18,7 @@ from ledger.monitoring.readiness import Probe, Readiness
 from ledger.monitoring.server import monitored
 from ledger.settings import MonitoringSection, SettingsError
 from tests.support.manual_clock import ManualClock
+from tests.support.patience import PATIENCE_S
 
 
 @asynccontextmanager
@@ -34,7 +35,7 @@ async def answer(url: str, method: str = "GET", **headers: str) -> tuple[int, st
     def ask() -> tuple[int, str, Message]:
         request = urllib.request.Request(url, method=method, headers=headers)  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=10) as said:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as said:  # noqa: S310
                 return said.status, said.read().decode(), said.headers
         except urllib.error.HTTPError as error:
             with error:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
 from ledger.contracts.envelope import Metadata, encode
 from ledger.contracts.reports import Event
 from ledger.store.connections import Pool, open_pool
-from ledger.store.install import install
 from ledger.store.log.history import Timelines
 from ledger.store.log.log import EventLog
 from ledger.store.views.queries import ReadModels
@@ -35,10 +34,9 @@ class Ledger:
 
 
 @pytest.fixture
-async def ledger(superuser_database: FreshDatabase) -> AsyncIterator[Ledger]:
+async def ledger(fresh_ledger: FreshDatabase) -> AsyncIterator[Ledger]:
     """Return a fresh ledger."""
-    url = await superuser_database()
-    await install(url, UUID(int=1))
+    url = await fresh_ledger()
     pool = await open_pool(url)
     yield Ledger(url, pool, EventLog(pool), ReadModels(pool), Timelines(pool))
     await pool.close()

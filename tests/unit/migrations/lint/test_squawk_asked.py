@@ -16,6 +16,7 @@ from migrations.formats.bundle import load_folder
 from migrations.lint.squawk import FILES_AT_ONCE, SquawkAnswer, ask_squawk, squawk_here
 from tests.support.lint_cases import CASES
 from tests.support.linted import UP, linted, written
+from tests.support.patience import PATIENCE_S
 
 MANY = FILES_AT_ONCE + 1
 
@@ -25,7 +26,7 @@ def asked(
 ) -> SquawkAnswer:
     texts = {"1_a.sql": f"{UP}REINDEX TABLE a;\n"} if files is None else files
     migrations = load_folder(written(folder / "migrations", texts)).migrations
-    return asyncio.run(ask_squawk(migrations, program, timeout_s=20.0))
+    return asyncio.run(ask_squawk(migrations, program, timeout_s=PATIENCE_S))
 
 
 def stand_in(folder: Path, answer: str, version: str = "squawk 2.70.0") -> str:
@@ -94,11 +95,12 @@ def test_one_that_hangs_is_ended_with_whatever_it_started(tmp_path: Path) -> Non
     ).migrations
     program = stand_in(tmp_path / "bin", hanging)
 
-    async def ask() -> SquawkAnswer:
-        return await ask_squawk(migrations, program, timeout_s=5.0)
-
-    answer = asyncio.run(ask())
-    assert answer.problem == "squawk did not end within 5 s"
+    # Where the machine is so busy that it did not come to start anything, it is given more.
+    for within_s in (2.0, 10.0, PATIENCE_S):
+        answer = asyncio.run(ask_squawk(migrations, program, timeout_s=within_s))
+        assert answer.problem == f"squawk did not end within {within_s:.0f} s"
+        if pid.exists() and pid.read_text():
+            break
     child = int(pid.read_text())
     status = Path(f"/proc/{child}/stat")
     # What was killed may wait for its parent to hear of it.
