@@ -18,7 +18,6 @@ from migrations.clock import Clock
 from migrations.errors import (
     GuardsReset,
     IdentityMismatch,
-    SchemaRefused,
     StandbyRefused,
     TooLate,
 )
@@ -26,7 +25,6 @@ from migrations.model.attempt import Identity, Limits, Mode
 from migrations.model.clocks import ANY_TIME, ComparedClock
 from migrations.model.folder_history import is_named, journal_key, schema_of
 from migrations.model.work import Observer, Work
-from migrations.printable import escaped
 from migrations.running.behind import refuse_behind
 from migrations.running.other_history import refuse_other_history, refuse_second_journal
 from migrations.sql.literals import Expression, SqlValue
@@ -41,9 +39,15 @@ from migrations.target.journal import (
     statement,
 )
 from migrations.target.lock import LockKey, key_for, lock_as_expected, wait_for_lock
-from migrations.target.look import become_owner, looking, our_path, owner_to_be
+from migrations.target.look import become_owner, fire_triggers, looking, our_path, owner_to_be
 from migrations.target.ourselves import ourselves
-from migrations.target.preconditions import check_epoch, check_head, check_identity, outside_changes
+from migrations.target.preconditions import (
+    check_epoch,
+    check_head,
+    check_identity,
+    outside_changes,
+    refuse_schema,
+)
 from migrations.target.session import (
     Connection,
     ConnectionSettings,
@@ -51,7 +55,7 @@ from migrations.target.session import (
     milliseconds,
     pooler_refused,
     schemas_of,
-    timeless,
+    set_later,
 )
 from migrations.target.target import Target
 
@@ -86,6 +90,11 @@ class Facts:
     target_problem: str = ""
     """Why one of the target's schemas cannot be used, and which."""
     around: Circumstances = field(default_factory=Circumstances)
+
+    @property
+    def silent(self) -> bool:
+        """Whether triggers would not fire; nothing else is known of the target then."""
+        return self.target_problem.startswith("silent ")
 
 
 async def acquire(
@@ -195,11 +204,10 @@ def facts_statement(
     name: str, target: str, settings: ConnectionSettings, /, **values: SqlValue
 ) -> str:
     """A statement with the columns of `facts`, for some schemas or the whole database."""
-    problems = [
-        f"({statement('target_problem', target=schema, role=settings.role)})"
-        for schema in schemas_of(target, settings)
-    ]
-    values["target_problem"] = Expression(f"coalesce({', '.join(problems)})") if problems else None
+    problems = [statement("silent")]
+    for schema in schemas_of(target, settings):
+        problems.append(statement("target_problem", target=schema, role=settings.role))
+    values["target_problem"] = Expression(f"coalesce({', '.join(f'({one})' for one in problems)})")
     values |= _surroundings(settings.role)
     return statement(name, **values)
 
@@ -210,22 +218,6 @@ def _surroundings(role: str | None) -> dict[str, Expression]:
         "default_grants": Expression(statement("default_grants")),
         "event_triggers": Expression(statement("event_triggers")),
     }
-
-
-def refuse_schema(facts: Facts) -> None:
-    """Raise SchemaRefused unless the target's schemas are there and open."""
-    problem, _, named = facts.target_problem.partition(" ")
-    schema = escaped(named)
-    if problem == "missing":
-        raise SchemaRefused(
-            f"there is no schema {schema} in this database, and what a migration makes would go "
-            "elsewhere; create it there, or correct the target's schema"
-        )
-    if problem:
-        raise SchemaRefused(
-            f"the schema {schema} is closed to the role that migrations run as; grant it "
-            "USAGE and CREATE on the schema"
-        )
 
 
 def refuse_unsuitable(facts: Facts) -> None:
@@ -289,7 +281,7 @@ async def _lock_with_facts(
     values = {"key_data_pid": told, "lock_key": key.value}
     query = facts_statement("lock_with_facts", target, settings, **values)
     asked_at = clock.now() if clock else None
-    first = f"{timeless(connection)}{our_path(connection)}"
+    first = f"{set_later(connection)}{our_path(connection)}"
     try:
         (row,) = await queried_behind(connection, first, query, LOCK_WITH_FACTS)
     except asyncpg.InsufficientPrivilegeError:
@@ -323,7 +315,7 @@ async def _look(
         try:
             between = clock.bounds() if clock else ANY_TIME
             locking = lock_as_expected(connection, key, known, between)
-            locking = f"{timeless(connection)}{our_path(connection)};\n{locking}"
+            locking = f"{set_later(connection)}{our_path(connection)};\n{locking}"
             record = await journal.read_behind(connection, locking, settings.role)
         except (asyncpg.SyntaxOrAccessError, asyncpg.InvalidSchemaNameError):
             pass  # Not as expected, or no journal that may be read: see who answers.
@@ -335,7 +327,9 @@ async def _look(
     if not locked:
         await wait_for_lock(connection, key, limits.advisory_wait_s, observer, time, chance)
         facts = await _facts(connection, work.target, settings)
-    refuse_schema(facts)
+    if facts.silent and await fire_triggers(connection):
+        facts = await _facts(connection, work.target, settings)
+    refuse_schema(facts.target_problem)
     if facts.schema_there:
         await journal.refuse_foreign(connection, settings.role)
         if await _take_over_strays(connection, settings, limits):

@@ -20,7 +20,7 @@
         │   ├── PoolerRefused     something stands between us and the server
         │   ├── StandbyRefused    the server is a standby
         │   ├── IdentityMismatch  not the database, journal or owner that was expected
-        │   ├── SchemaRefused     the target's schema is not there, or closed to us
+        │   ├── SchemaRefused     the target's schema is not there, or closed; or triggers are off
     │   ├── JournalChanged    an entry of the journal was edited, taken out or put in
         │   ├── TooMuch           the database holds or says more than we take
         │   ├── JournalForged     what stands in the journal's place was made by another
@@ -246,7 +246,7 @@ class IdentityMismatch(Refused):
 
 
 class SchemaRefused(Refused):
-    """The target's schema is not there, or closed to the role that migrations run as."""
+    """The target's schema is not there, or closed to us; or no trigger would fire in it."""
 
     kind = FailureClass.IDENTITY
 

@@ -18,7 +18,6 @@ from migrations.acquire import (
     facts_of,
     facts_statement,
     identity_of,
-    refuse_schema,
     refuse_unsuitable,
 )
 from migrations.adoption.still_in_use import refuse_in_use
@@ -54,7 +53,8 @@ from migrations.target.entries import Entry, State
 from migrations.target.failure import from_error
 from migrations.target.journal import Record, latest_by_version, statement
 from migrations.target.lock import key_for, wait_for_lock
-from migrations.target.look import become_owner, looking, our_path_as_owner
+from migrations.target.look import become_owner, fire_triggers, looking, our_path_as_owner
+from migrations.target.preconditions import refuse_schema
 from migrations.target.session import (
     DRIVER_ERRORS,
     Connection,
@@ -200,16 +200,15 @@ async def _glanced(
     query = facts_statement("glance", target, settings, target=target, publications=published)
     rows = await connection.fetch(query)
     record = journal.record_of(rows, target)
-    if record is None:
+    if record is None or (facts := facts_of(connection, rows[0])).silent:
         return None
-    facts = facts_of(connection, rows[0])
     found = Inspection(
         reachable=True,
         server_version=server_version(connection),
         warnings=_warnings(rows[0]["publications"], rows[0]["log_statement"]),
     )
     try:
-        refuse_schema(facts)
+        refuse_schema(facts.target_problem)
         refuse_unsuitable(facts)
     except (PoolerRefused, SchemaRefused) as error:
         return replace(found, failure=from_error(error))
@@ -266,24 +265,25 @@ async def _looked(
         facts = facts_of(connection, row)
         if not facts.direct:
             refuse_unsuitable(facts)
+        if facts.silent and await fire_triggers(connection):
+            return await _looked(connection, target, settings, clock)
         (row,) = await connection.fetch(statement("rights", publications=_published(connection)))
-        rights = Rights(
-            create_schema=row["create_schema"],
-            create_in_target=await _may_create_as(settings.role, connection),
-            superuser=row["superuser"],
-            create_role=row["create_role"],
-            reaches=tuple(row["reaches"]),
-            reaches_more=row["reaches_more"],
-        )
         found = replace(
             found,
             tls=bool(row["tls"]),
             in_recovery=facts.in_recovery,
             place=DatabasePlace(facts.system_identifier, facts.database_oid),
-            rights=rights,
+            rights=Rights(
+                create_schema=row["create_schema"],
+                create_in_target=await _may_create_as(settings.role, connection),
+                superuser=row["superuser"],
+                create_role=row["create_role"],
+                reaches=tuple(row["reaches"]),
+                reaches_more=row["reaches_more"],
+            ),
             warnings=_warnings(row["publications"], row["log_statement"]),
         )
-        refuse_schema(facts)
+        refuse_schema(facts.target_problem)
         if facts.schema_there:
             await journal.refuse_foreign(connection, settings.role)
             strays = await journal.strays(connection, settings.role)

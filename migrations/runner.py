@@ -27,7 +27,14 @@ from migrations.backfill.backups import drop_backups
 from migrations.backfill.run import what_is_half_done, without_idle
 from migrations.chance import SYSTEM_CHANCE, Chance
 from migrations.clock import SYSTEM_CLOCK, Clock
-from migrations.errors import Refused, RunError, TooLate, Unreachable
+from migrations.errors import (
+    Refused,
+    RunError,
+    StandbyRefused,
+    TooLate,
+    Unavailable,
+    Unreachable,
+)
 from migrations.inspection import Inspection, inspect
 from migrations.model.attempt import Failure, HalfDone, Identity, Limits, Mode, Verdict
 from migrations.model.migration import Direction, Language
@@ -138,6 +145,17 @@ class _Attempt:
             self.lost_in = f" ({from_error(said).message}, SQLSTATE {said.sqlstate})"
         progressed = len(self.finished) > before
         raise ConnectionLost(_lost(settings, self.lost_in), progressed=progressed) from None
+
+    def refused(
+        self, error: Refused, settings: ConnectionSettings, work: Work, *, let_in: bool
+    ) -> Outcome:
+        """What a refusal comes to. Raises ConnectionLost at a standby that was a primary before."""
+        if isinstance(error, StandbyRefused) and (let_in or work.expectation.identity is not None):
+            away = Unavailable(f"{settings.place}: {error}", reason="the server is a standby now")
+            raise ConnectionLost(away, progressed=False) from None
+        # After a session that worked and was lost, it cannot be said that nothing was tried.
+        verdict = Verdict.FAILED if let_in else Verdict.REFUSED
+        return self.outcome(verdict, from_error(error))
 
     def meet(self, target: Target, observer: Observer) -> None:
         """Learn who was reached, and tell once what was done there outside of a ledger."""
@@ -255,9 +273,7 @@ async def _once(
         async with target.lookout.watching():
             return await _execute(attempt, target)
     except Refused as error:
-        # After a session that worked and was lost, it cannot be said that nothing was tried.
-        verdict = Verdict.FAILED if let_in else Verdict.REFUSED
-        return attempt.outcome(verdict, from_error(error))
+        return attempt.refused(error, settings, work, let_in=let_in)
     except (RunError, Unrecorded) as error:
         known = error.failure if isinstance(error, Unrecorded) else from_error(error)
         return attempt.outcome(Verdict.FAILED, known)

@@ -24,7 +24,7 @@ from migrations.catalog.wording import worded
 from migrations.errors import LockUnavailable, Refused, SchemaRefused, TooMuch
 from migrations.model.folder_history import schema_of
 from migrations.target.binary_copy import RowStream
-from migrations.target.session import DRIVER_ERRORS, Connection, server_version, timeless
+from migrations.target.session import DRIVER_ERRORS, Connection, server_version, set_later
 
 FORM = 1
 """Changes when the same catalog would give other lines."""
@@ -160,7 +160,7 @@ async def take(connection: Connection, target: str = "", *, keep: bool = True) -
 
 async def _taken(connection: Connection, schema: str, keep: bool) -> Snapshot | None:
     version = server_version(connection)
-    opening = timeless(connection) + query.opening(schema)
+    opening = set_later(connection) + query.opening(schema)
     try:
         probe = await _copied(connection, f"{opening};\n", query.probe(schema))
         header = json.loads(probe[0])

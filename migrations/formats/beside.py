@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from migrations.errors import FolderError, PsqlScriptError
+from migrations.formats.checksum import checksum as checksum_of
 from migrations.model.migration import Migration, Section, SourceFile
 from migrations.sql.psql_files import FileRead, file_reads
 
@@ -97,8 +98,9 @@ def _collect(
                 file, line, f"{one.shown} reads a file whose name cannot be told",
                 "Write the file's name out, relative to the migrations folder",
             )  # fmt: skip
-        if one.path.startswith(("/", "~")):
-            # The agent's own; only where it lets scripts leave the database.
+        is_missing = _there(one, folder, beside) is None
+        if one.path.startswith(("/", "~")) or (one.perhaps and is_missing):
+            # The agent's own; only where it lets scripts leave the database. Or no file at all.
             continue
         name, place = _resolved(one, folder, beside)
         if name is None or place.startswith(("../", "~")):
@@ -140,10 +142,16 @@ def _resolved(one: FileRead, folder: str, beside: Beside) -> tuple[str | None, s
     return None, place
 
 
-def _missing(one: FileRead, file: str, line: int, folder: str, beside: Beside) -> PsqlScriptError:
+def _there(one: FileRead, folder: str, beside: Beside) -> str | None:
+    """The file of the folder that is meant, whether it is allowed or not."""
     path = one.path or ""
     names = (posixpath.normpath(path), posixpath.normpath(posixpath.join(folder, path)))
-    there = next((name for name in names if name in beside.there), None)
+    return next((name for name in names if name in beside.there), None)
+
+
+def _missing(one: FileRead, file: str, line: int, folder: str, beside: Beside) -> PsqlScriptError:
+    path = one.path or ""
+    there = _there(one, folder, beside)
     if there is not None:
         problem = f"{one.shown} reads another file, {path}, which the folder does not allow"
         remedy = f"Name it in {LIST} of the migrations folder, a line: {there}"
@@ -163,9 +171,18 @@ def checksum_with(checksum: str, files: Sequence[SourceFile]) -> str:
         return checksum
     hashed = hashlib.sha256(checksum.encode())
     for one in files:
-        digest = hashlib.sha256(one.content).hexdigest()
+        digest = _digest(one)
         hashed.update(f"\n{len(one.name.encode())} {one.name} {digest}".encode())
     return hashed.hexdigest()
+
+
+def _digest(file: SourceFile) -> str:
+    """The SHA-256, in hex, of what counts of a file beside a script, whatever ends its lines."""
+    if file.name.lower().endswith(".sql"):
+        return checksum_of(file.content)
+    is_text = b"\0" not in file.content
+    content = file.content.replace(b"\r\n", b"\n") if is_text else file.content
+    return hashlib.sha256(content).hexdigest()
 
 
 def carrying(migration: Migration) -> Migration:

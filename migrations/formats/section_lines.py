@@ -12,7 +12,8 @@ none.
 
 A plain file has no sections at all, so that any such line is refused. In a file of another format,
 whose tool takes the line as a comment too, it is refused where nothing else would bring the way
-back, and SQL follows that would take back what was just made.
+back, and SQL follows. And in any file, whatever a comment says beside one of these words, it is
+refused where SQL stands below it that drops what the SQL above it has made.
 """
 
 from __future__ import annotations
@@ -38,6 +39,14 @@ _ALONE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _BACK = re.compile(rf"\b{_DOWN}\b|create above / drop below", re.IGNORECASE)
+_SAYS_BACK = re.compile(
+    rf"\b{_DOWN}\b|down_?migrat|migrat[a-z]*_?down|rolling[ \t]+back|tear[ \t]?down", re.IGNORECASE
+)
+_TEMPORARY = re.compile(r"CREATE\s+(?:(?:GLOBAL|LOCAL)\s+)?TEMP", re.IGNORECASE)
+_PART = r"\s+(?:COLUMN|CONSTRAINT)\s+(?:IF\s+(?:NOT\s+)?EXISTS\s+)?(\"[^\"]+\"|[\w$]+)"
+_ADDED = re.compile(rf"\bADD{_PART}", re.IGNORECASE)
+_DROPPED = re.compile(rf"\bDROP{_PART}", re.IGNORECASE)
+_WORD = re.compile(r"[\w$]+")
 _PROSE = re.compile(
     r"--+[ \t]*(?:downgrades?|backwards?|undo|roll[ \t-]?backs?|reverts?|reverse)[ \t]*",
     re.IGNORECASE,
@@ -84,6 +93,50 @@ def _refuse_hidden_down(migration: Migration, file: SourceFile) -> None:
                 f"Write it as {migration.format} does, or in a file that is not loaded; "
                 "a comment that is none of this is written in other words",
             )
+    for line, shown in _comments_about_the_way_back(file):
+        if taken := _made(migration, line) & _taken(migration, line):
+            raise MarkerError(
+                file.name,
+                line,
+                f"`{shown}` looks as if the way back began here: the SQL below it would drop "
+                f"{', '.join(sorted(taken))}, which this file has just made",
+                f"Write it as {migration.format} does, or in a file of its own; a comment that "
+                "is none of this is written in other words",
+            )
+
+
+def _comments_about_the_way_back(file: SourceFile) -> Iterator[tuple[int, str]]:
+    """Comments with such a word in them, each with the 1-based number of its last line."""
+    text = file.content.decode(errors="replace")
+    if not _SAYS_BACK.search(text):
+        return
+    for start, end in enclosed(text):
+        comment = text[start:end]
+        if comment.startswith(("--", "/*")) and _SAYS_BACK.search(comment):
+            shown = " ".join(comment.split())[:80]
+            yield text.count("\n", 0, end) + 1, shown
+
+
+def _made(migration: Migration, line: int) -> set[str]:
+    """Names of what statements above a line make to stay."""
+    found: list[str] = []
+    for one in migration.up.statements:
+        if one.line < line and not _TEMPORARY.match(one.text):
+            found += _ADDED.findall(one.text)
+            if one.summary.startswith("CREATE "):
+                found += _WORD.findall(one.summary)[-1:]
+    return {name.strip('"').lower() for name in found}
+
+
+def _taken(migration: Migration, line: int) -> set[str]:
+    """Words of statements below a line that drop something."""
+    found: list[str] = []
+    for one in migration.up.statements:
+        if one.line >= line:
+            found += _DROPPED.findall(one.text)
+            if one.summary.startswith("DROP "):
+                found += _WORD.findall(one.text)
+    return {name.strip('"').lower() for name in found}
 
 
 def _section_lines(file: SourceFile) -> Iterator[tuple[int, str]]:

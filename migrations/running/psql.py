@@ -41,7 +41,7 @@ from migrations.model.attempt import Failure, FailureClass
 from migrations.model.migration import Options, Program
 from migrations.running.plan import Execute
 from migrations.running.psql_environment import PsqlPlace, application_name, environment
-from migrations.running.retry import AT_THE_END, StatementFailed, failed_at
+from migrations.running.retry import AT_THE_END, StatementFailed, failed_at, retrying
 from migrations.sql.psql_files import expanded
 from migrations.sql.psql_script import open_transaction, prologue
 from migrations.sql.psql_shell import checked
@@ -78,9 +78,9 @@ _SERVER_ERROR = re.compile(
     r"(?:ERROR|FATAL|PANIC):\s+([0-9A-Z]{5}): ([^\n]*)",
     re.MULTILINE,
 )
-_BESIDE = re.compile(r"^(DETAIL|HINT|CONTEXT|LOCATION): +(.*)$", re.MULTILINE)
+_BESIDE = re.compile(r"^(DETAIL|HINT|CONTEXT|LOCATION|SCHEMA NAME): +(.*)$", re.MULTILINE)
 """What psql says of an error behind its first line, as long as its messages are verbose."""
-_FIELDS = {"DETAIL": "D", "HINT": "H", "CONTEXT": "W", "LOCATION": "R"}
+_FIELDS = {"DETAIL": "D", "HINT": "H", "CONTEXT": "W", "LOCATION": "R", "SCHEMA NAME": "s"}
 """The letters of the protocol for what psql shows."""
 _OWN_ERROR = re.compile(r"^psql:(?:([^\n]*?):(\d+):)?\s*(?:error: )?([^\n]*)", re.MULTILINE)
 _MESSAGE_MAX_CHARS = 500
@@ -106,23 +106,26 @@ async def run_psql(target: Target, run: Execute, program: Program) -> int:
 async def _in_one_transaction(
     target: Target, run: Execute, program: Program, started: float
 ) -> None:
-    entry = _done(target, run, started)
-    closing = _CLOSING.format(
-        ourselves=ourselves(target.connection),
-        untouched=target.untouched(),
-        entry=target.entry_for_elsewhere(entry),
-    )
-    code, said, _ = await _psql(PsqlPlace.of(target), run.section.options, program, closing)
-    if await target.written_elsewhere(entry):
-        return
-    if code == 0:
-        raise InDoubt(
-            f"psql ended {program.file} without an error and without the entry that ends it; take "
-            "what ends it early or switches ON_ERROR_STOP off out of the script"
+    async def once() -> None:
+        entry = _done(target, run, started)
+        closing = _CLOSING.format(
+            ourselves=ourselves(target.connection),
+            untouched=target.untouched(),
+            entry=target.entry_for_elsewhere(entry),
         )
-    if is_touched(said):
-        raise failed_at(journal_touched(), None)
-    raise _failed(PsqlPlace.of(target), program, said)
+        code, said, _ = await _psql(PsqlPlace.of(target), run.section.options, program, closing)
+        if await target.written_elsewhere(entry):
+            return
+        if code == 0:
+            raise InDoubt(
+                f"psql ended {program.file} without an error and without the entry that ends it; "
+                "take what ends it early or switches ON_ERROR_STOP off out of the script"
+            )
+        if is_touched(said):
+            raise failed_at(journal_touched(), None)
+        raise _failed(PsqlPlace.of(target), program, said)
+
+    await retrying(target, once)
 
 
 async def _as_it_goes(target: Target, run: Execute, program: Program, started: float) -> None:
@@ -324,16 +327,16 @@ def _failed(place: PsqlPlace, program: Program, said: str) -> StatementFailed:
     """What psql said, as a failure of the script."""
     found = _SERVER_ERROR.search(said)
     if found is not None:
-        failure = from_error(_error(found, said), expanded(program))
-        message = failure.message
+        cause = _error(found, said)
+        failure = from_error(cause, expanded(program))
         if failure.sqlstate == LOCK_TIMED_OUT:
             failure = replace(failure, blocker=place.lookout.seen())
     else:
         found = _OWN_ERROR.search(said)
         message = f"psql: {found[3][:_MESSAGE_MAX_CHARS]}" if found else "psql ended with an error"
-        failure = Failure(FailureClass.SQL, message)
+        failure, cause = Failure(FailureClass.SQL, message), RuntimeError(message)
     file, line = (found[1], found[2]) if found else (None, None)
-    return StatementFailed(_located(failure, program, file, line), None, RuntimeError(message))
+    return StatementFailed(_located(failure, program, file, line), None, cause)
 
 
 def _error(found: re.Match[str], said: str) -> BaseException:

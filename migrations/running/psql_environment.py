@@ -16,9 +16,9 @@ from migrations.target.session import (
     VERIFIED_TLS,
     Connection,
     ConnectionSettings,
+    later_settings,
     milliseconds,
     search_path_of,
-    timeless,
 )
 from migrations.target.target import Target
 
@@ -95,9 +95,8 @@ def _options(place: PsqlPlace, options: Options, *, unfiltered: bool) -> list[st
         **SESSION_SETTINGS,
         "lock_timeout": str(milliseconds(lock)),
         "statement_timeout": str(milliseconds(length)),
+        **later_settings(place.connection),
     }
-    if timeless(place.connection):
-        values["transaction_timeout"] = "0"
     if unfiltered:
         values["row_security"] = "off"
     if path := search_path_of(place.schema, place.settings):

@@ -17,7 +17,11 @@ from migrations.sql.psql_shell import reaches_out, words
 
 _INCLUDES = {"i": False, "include": False, "ir": True, "include_relative": True}
 """Whether the path is relative to the script that names it."""
-_READERS = frozenset({"cat", "head", "tail", "base64", "zcat", "gunzip", "xz", "od", "tr"})
+_READERS = {
+    "cat": "", "head": "cn", "tail": "cn", "base64": "w", "zcat": "", "gunzip": "", "xz": "",
+    "od": "AjNtw",
+}  # fmt: skip
+"""Programs whose arguments are files, each with the options behind which comes something else."""
 _FROM = re.compile(r"\bfrom\s+(program\s+)?('(?:[^']|'')*'|\S+)", re.IGNORECASE)
 _COMPUTED = re.compile(r"[\\`\"';]|:[\w'\"{]")
 """What psql makes something else of in the argument of a command: escapes, quotes, variables."""
@@ -37,6 +41,8 @@ class FileRead:
     """To the script that names it; else to where psql runs."""
     script: bool = False
     """Whether it is run, and not only read."""
+    perhaps: bool = False
+    """Whether it is a word for a program that may be no file: one that is there is meant."""
 
 
 def file_reads(text: str) -> Iterator[FileRead]:
@@ -52,7 +58,7 @@ def file_reads(text: str) -> Iterator[FileRead]:
         elif word == "lo_import":
             yield FileRead(line, shown, _plain(rest.strip().split(" ")[0]))
         for found in _BACKQUOTED.finditer(rest):
-            yield from (FileRead(line, "`", path) for path in _given_to_programs(found[1]))
+            yield from _given_to_programs(line, "`", found[1])
 
 
 def expanded(program: Program) -> str:
@@ -120,8 +126,7 @@ def _copied(line: int, rest: str) -> Iterator[FileRead]:
     if found is None or found[2].lower() in _STREAMS:
         return
     if found[1]:
-        program = _unquoted(found[2])
-        yield from (FileRead(line, "\\copy", path) for path in _given_to_programs(program))
+        yield from _given_to_programs(line, "\\copy", _unquoted(found[2]))
     else:
         # Nothing in it is a variable: \copy takes its line as it is.
         yield FileRead(line, "\\copy", _unquoted(found[2].rstrip(";")))
@@ -141,16 +146,31 @@ def _unquoted(word: str) -> str:
     return word
 
 
-def _given_to_programs(command: str) -> Iterator[str]:
-    """The files that simple programs read, where they are written out."""
-    for part in re.split(r"[|;&]+", command):
-        try:
-            given = shlex.split(part)
-        except ValueError:
-            continue
-        for before, word in zip(["", *given], given, strict=False):
-            redirected = before == "<" or (word.startswith("<") and len(word) > 1)
-            argument = given[0] in _READERS and word != given[0] and not word.startswith("-")
-            path = word.removeprefix("<")
-            if (redirected or argument) and path and not re.search(r"[$:*?]|^[0-9]+$", path):
-                yield path
+def _given_to_programs(line: int, shown: str, command: str) -> Iterator[FileRead]:
+    """The files that programs read, where they are written out."""
+    lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    program = before = ""
+    try:
+        for word in lexer:
+            if word[0] in "|;&()":
+                program = before = ""
+            elif program or before == "<":
+                yield from _given(line, shown, program, before, word)
+                before = word
+            else:
+                before = word
+                program = "" if word[0] in "<>" else word
+    except ValueError:
+        # A quote without its end, which the shell refuses.
+        return
+
+
+def _given(line: int, shown: str, program: str, before: str, word: str) -> Iterator[FileRead]:
+    """The file that a word of a program's line is, which stands behind the word `before`."""
+    if before.startswith(">") or word[0] in "-<>" or re.search(r"[$:*?]|^[+]?[0-9]+$", word):
+        return
+    options = _READERS.get(program)
+    if before != "<" and options and before[:1] == "-" and before[1:] in options:
+        return
+    yield FileRead(line, shown, word, perhaps=before != "<" and options is None)

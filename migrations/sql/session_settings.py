@@ -9,7 +9,8 @@ from migrations.model.migration import Statement
 
 _SESSION = re.compile(r"(?:SET|RESET)\s+(?!LOCAL\b|TRANSACTION\b)", re.IGNORECASE)
 _CONFIG = re.compile(
-    r"SELECT\s+(?:pg_catalog\s*\.\s*)?set_config\s*\([^;]*,\s*(?:false|'f'|'false')\s*\)\s*$",
+    r"SELECT\s+(?:pg_catalog\s*\.\s*)?set_config\s*\([^;]*,\s*(?:is_local\s*(?:=>|:=)\s*)?"
+    r"(?:false|'f'|'false')\s*\)\s*;?\s*$",
     re.IGNORECASE,
 )
 
@@ -23,7 +24,12 @@ def carried(statements: Sequence[Statement]) -> tuple[Statement, ...]:
     return tuple(one for one in statements if _sets(one))
 
 
+def is_set_config(text: str) -> bool:
+    """Whether a statement does nothing but set what outlives its transaction, by function."""
+    return _CONFIG.match(text) is not None
+
+
 def _sets(statement: Statement) -> bool:
     if statement.summary == "SET":
         return _SESSION.match(statement.text) is not None
-    return statement.summary.startswith("SELECT") and _CONFIG.match(statement.text) is not None
+    return statement.summary.startswith("SELECT") and is_set_config(statement.text)

@@ -11,24 +11,34 @@ from collections.abc import Iterable
 from typing import Any
 
 from migrations.sql.grammar import descend, parse, relations, tree
+from migrations.sql.session_settings import is_set_config
 
 _HINTS = re.compile(
-    r"temp|prepare|declare|listen|\bload\b|advisory_lock|setseed|currval|lastval|u&", re.IGNORECASE
+    r"temp|prepare|declare|listen|\bload\b|advisory_lock|setseed|currval|lastval|u&|set_config"
+    r"|dblink_connect|\bdo\b",
+    re.IGNORECASE,
 )
 """Without one of these words nothing is left, and the text need not be parsed."""
 _UNSEEN = re.compile(
-    r"set_config|setseed|\bload\b|\bset\s+(?:local\s+|session\s+)?(?:[\w$]+|\"[^\"]+\")\s*\.",
+    r"set_config|setseed|\bload\b|dblink_connect|_SHARED\b|\bGD\s*\["
+    r"|\bset\s+(?:local\s+|session\s+)?(?:[\w$]+|\"[^\"]+\")\s*\.",
     re.IGNORECASE,
 )
 _KINDS = {
     "prepare_stmt": "a prepared statement",
     "listen_stmt": "LISTEN",
     "load_stmt": "a loaded library",
-    "do_stmt": "",
 }
+_SETS_INSIDE = re.compile(
+    r"(?:\b(?:BEGIN|THEN|LOOP|ELSE)\b|;|\bEXECUTE\s+(?:format\s*\(\s*)?')\s*(?:RE)?SET\s+"
+    r"(?!(?:LOCAL|CONSTRAINTS|TRANSACTION)\b)|\bset_config\s*\((?![^;]*\btrue\s*\))",
+    re.IGNORECASE,
+)
+"""What a DO block sets for longer than its transaction."""
 _TEMPORARY = "pg_temp"
 _HOLD = 0x20
 """CURSOR_OPT_HOLD."""
+_CALLED = re.compile(r"\b(pg_(?:try_)?advisory_lock(?:_shared)?|setseed|dblink_connect)\s*\(")
 _LOCKS = (
     "pg_advisory_lock",
     "pg_advisory_lock_shared",
@@ -47,13 +57,31 @@ def rests_on_session(text: str) -> str:
         return "a cursor WITH HOLD" if node.options & _HOLD else ""
     if raw.field in _KINDS:
         return _KINDS[raw.field]
+    if raw.field == "do_stmt":
+        return _of_block(text)
     if _is_temporary(node):
         return "a temporary object"
-    return _of_calls(
-        call.funcname[-1].string.sval
-        for call in descend(node)
-        if isinstance(call, tree.FuncCall) and call.funcname
-    )
+    calls = [one for one in descend(node) if isinstance(one, tree.FuncCall) and one.funcname]
+    if any(map(_sets_for_longer, calls)) and not is_set_config(text):
+        return "a setting that set_config() makes among other things"
+    return _of_calls(call.funcname[-1].string.sval for call in calls)
+
+
+def _of_block(text: str) -> str:
+    """The state that a DO block makes for what comes behind it."""
+    if _SETS_INSIDE.search(text):
+        return "a setting that a DO block makes"
+    return _of_calls(_CALLED.findall(text))
+
+
+def _sets_for_longer(call: Any) -> bool:
+    """Whether a call sets something for longer than its transaction, or may."""
+    if call.funcname[-1].string.sval != "set_config" or not call.args:
+        return False
+    last = call.args[-1]
+    if last.HasField("named_arg_expr"):
+        last = last.named_arg_expr.arg
+    return not last.a_const.boolval.boolval
 
 
 def _is_temporary(node: Any) -> bool:
@@ -75,6 +103,8 @@ def _of_calls(names: Iterable[str]) -> str:
         return "an advisory lock of the session"
     if "setseed" in called:
         return "the seed of random()"
+    if called & {"dblink_connect", "dblink_connect_u"}:
+        return "a connection of dblink"
     if called & {"currval", "lastval"} and "nextval" not in called:
         return "currval() or lastval()"
     return ""

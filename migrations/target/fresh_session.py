@@ -20,7 +20,7 @@ from migrations.sql.literals import Expression
 from migrations.target.journal import statement
 from migrations.target.lock import LockKey
 from migrations.target.ourselves import ourselves
-from migrations.target.session import Connection, raise_if_worn, timeless
+from migrations.target.session import Connection, raise_if_worn, set_later
 
 Freshening: TypeAlias = dict[str, Expression]
 """Parts of `begin`, `alone` and `clear` in `journal.sql`."""
@@ -64,7 +64,7 @@ class SessionUse:
             "ourselves": ourselves(self.connection),
             "cleared": Expression("".join(f"{one};\n" for one in cleared)),
             "reset": Expression("RESET ALL;"),
-            "timeless": Expression(timeless(self.connection)),
+            "pinned": Expression(set_later(self.connection)),
             "remembered": Expression("".join(f"{one};\n" for one in remembered)),
         }
 
@@ -78,6 +78,6 @@ class SessionUse:
         return {
             "cleared": Expression(""),
             "reset": Expression("" if keeps else "RESET ALL;"),
-            "timeless": Expression(timeless(self.connection)),
+            "pinned": Expression(set_later(self.connection)),
             "remembered": Expression(""),
         }

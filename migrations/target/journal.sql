@@ -532,6 +532,7 @@ SELECT CASE
             (pg_catalog.pg_control_system()).system_identifier, :system_identifier)
         OR pg_catalog.timestamptz_lt(CURRENT_TIMESTAMP, :earliest)
         OR pg_catalog.timestamptz_gt(CURRENT_TIMESTAMP, :latest)
+        OR pg_catalog.texteq(pg_catalog.current_setting('session_replication_role'), 'replica')
     THEN pg_catalog.current_setting('migration_ledger.not_as_expected')
     WHEN pg_catalog.pg_try_advisory_lock(:lock_key)
     THEN CASE WHEN pg_catalog.pg_try_advisory_lock(:lock_key) THEN 'locked' END
@@ -569,6 +570,12 @@ SELECT CASE WHEN n.oid IS NULL THEN pg_catalog.concat('missing ', :target)
 FROM pg_catalog.pg_roles AS r
     LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname OPERATOR(pg_catalog.=) :target
 WHERE r.rolname OPERATOR(pg_catalog.=) coalesce(:role, session_user::pg_catalog.text)
+
+-- name: silent
+-- In the place of such a problem: triggers do not fire, nor is a foreign key held, because the database
+-- or the login's role says so.
+SELECT CASE WHEN pg_catalog.texteq(pg_catalog.current_setting('session_replication_role'), 'replica')
+    THEN 'silent ' END
 
 -- name: facts
 -- Who answers. The path of a relation's file names the database's oid (`base/16384/1259`), for a
@@ -773,7 +780,7 @@ DISCARD SEQUENCES
 RESET SESSION AUTHORIZATION;
 :cleared
 RESET ALL;
-:timeless:remembered
+:pinned:remembered
 SET ROLE :ourselves;
 SET search_path TO pg_catalog, pg_temp
 
@@ -786,7 +793,7 @@ RESET SESSION AUTHORIZATION;
 RESET ROLE;
 :cleared
 :reset
-:timeless:remembered
+:pinned:remembered
 COMMIT;
 BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
 SET LOCAL lock_timeout = :lock_timeout_ms;
@@ -804,7 +811,7 @@ RESET SESSION AUTHORIZATION;
 RESET ROLE;
 :cleared
 RESET ALL;
-:timeless:remembered
+:pinned:remembered
 SET lock_timeout = :lock_timeout_ms;
 SET statement_timeout = :statement_timeout_ms
 
@@ -962,6 +969,11 @@ SET LOCAL ROLE :role
 SAVEPOINT as_a_script_would;
 SET LOCAL ROLE TO DEFAULT;
 SET LOCAL search_path TO DEFAULT
+
+-- name: firing
+-- As above; what is set holds for the rest of the look, unless this login may not set it.
+SAVEPOINT as_a_script_would;
+SET LOCAL session_replication_role TO origin
 
 -- name: back_to_the_look
 ROLLBACK TO SAVEPOINT as_a_script_would

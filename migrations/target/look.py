@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import asyncpg
+
 from migrations.sql.literals import Expression
 from migrations.target.journal import statement
 from migrations.target.ourselves import ourselves, own
-from migrations.target.session import Connection, timeless
+from migrations.target.session import Connection, set_later
+
+LET_FIRE = "SET session_replication_role TO origin"
 
 
 @asynccontextmanager
@@ -25,7 +29,7 @@ async def looking(connection: Connection, *, as_the_script: bool = False) -> Asy
         look = statement("look_as_the_script", as_whom=Expression(before_the_script(connection)))
     else:
         look = statement("look", ourselves=ourselves(connection))
-    await connection.execute(timeless(connection) + look)
+    await connection.execute(set_later(connection) + look)
     try:
         yield
     finally:
@@ -66,6 +70,23 @@ async def become_owner(connection: Connection) -> bool:
         return False
     session.own_role = found
     return found is not None
+
+
+async def fire_triggers(connection: Connection) -> bool:
+    """Let triggers fire from here on, in the place of what the database or the login brings along.
+
+    Whether the login may. It takes effect with the next statements that begin a look or a script.
+    """
+    in_a_look = connection.is_in_transaction()
+    try:
+        await connection.execute(statement("firing") if in_a_look else LET_FIRE)
+    except asyncpg.InsufficientPrivilegeError:
+        if in_a_look:
+            await connection.execute(statement("back_to_the_look"))
+        return False
+    if (session := own(connection)) is not None:
+        session.fires_triggers = True
+    return session is not None
 
 
 def owner_to_be(connection: Connection, answer: str | None) -> str | None:

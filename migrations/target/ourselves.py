@@ -24,6 +24,8 @@ class OwnSession(_Session):
     """A session of ours; `own_role` is the role, quoted, that its login must become."""
 
     own_role: str | None = None
+    fires_triggers: bool = False
+    """Whether the database or the login has switched triggers off for it, and it on again."""
 
 
 def own(connection: _Session) -> OwnSession | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from migrations.errors import EpochBeyond, IdentityMismatch
+from migrations.errors import EpochBeyond, IdentityMismatch, SchemaRefused
 from migrations.model.attempt import Epoch, Expectation, ForgedFence, Identity
 from migrations.model.migration import Direction
 from migrations.model.work import OutsideChange
+from migrations.printable import escaped
 from migrations.target.entries import ADOPT, WORDS, Entry, State
 from migrations.target.journal import Record
 from migrations.target.refusals import stale_epoch
@@ -16,6 +17,28 @@ TERMS_AHEAD = 1_000_000
 """A ledger takes a term at each change of leader: a change every second for eleven days."""
 POSITIONS_AHEAD = 10**12
 """An order is one event among those of its ledger: ten thousand a second for three years."""
+
+
+def refuse_schema(target_problem: str) -> None:
+    """Raise SchemaRefused unless the target's schemas are there and open, and triggers fire."""
+    problem, _, named = target_problem.partition(" ")
+    schema = escaped(named)
+    if problem == "silent":
+        raise SchemaRefused(
+            "session_replication_role is replica here, by what the database or the login sets, so "
+            "no trigger would fire and no foreign key be held; a superuser takes it out: ALTER "
+            "ROLE or DATABASE … RESET session_replication_role"
+        )
+    if problem == "missing":
+        raise SchemaRefused(
+            f"there is no schema {schema} in this database, and what a migration makes would go "
+            "elsewhere; create it there, or correct the target's schema"
+        )
+    if problem:
+        raise SchemaRefused(
+            f"the schema {schema} is closed to the role that migrations run as; grant it "
+            "USAGE and CREATE on the schema"
+        )
 
 
 def check_epoch(record: Record, epoch: Epoch, forged: ForgedFence | None = None) -> None:

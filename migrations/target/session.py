@@ -26,7 +26,7 @@ from migrations.printable import why_unreadable
 from migrations.sql.literals import quote_ident
 from migrations.target.login import logging_in
 from migrations.target.no_session import no_session
-from migrations.target.ourselves import OwnSession
+from migrations.target.ourselves import OwnSession, own
 from migrations.target.password_file import ambient_password
 from migrations.target.scram import LoginRefused
 
@@ -70,6 +70,11 @@ SESSION_SETTINGS = {
     "bytea_output": "hex",
     "gin_fuzzy_search_limit": "0",
     "exit_on_error": "off",
+    "check_function_bodies": "on",
+    "timezone_abbreviations": "Default",
+    # Without ASSERT no Verify in a DO block finds anything.
+    "plpgsql.check_asserts": "on",
+    "plpgsql.extra_errors": "none",
 }
 """Sent with the start-up packet, so that they cost nothing and RESET ALL returns to them. The
 grammar that reads migrations assumes the server's own defaults, so does whoever wrote them; and
@@ -271,11 +276,21 @@ def server_version(connection: Connection) -> int:
     return version.major * 10_000 + (version.micro or version.minor)
 
 
-def timeless(connection: Connection) -> str:
-    """What lets transactions take as long as they need, in front of other statements."""
-    if server_version(connection) < TRANSACTION_TIMEOUT_SINCE:
-        return ""
-    return "SET transaction_timeout TO 0;\n"
+def later_settings(connection: Connection) -> dict[str, str]:
+    """What belongs to `SESSION_SETTINGS` and not every server, or login, may start with."""
+    found = {}
+    if server_version(connection) >= TRANSACTION_TIMEOUT_SINCE:
+        found["transaction_timeout"] = "0"
+    session = own(connection)
+    if session is not None and session.fires_triggers:
+        found["session_replication_role"] = "origin"
+    return found
+
+
+def set_later(connection: Connection) -> str:
+    """The statements of `later_settings`, in front of others: behind each reset, too."""
+    pairs = later_settings(connection).items()
+    return "".join(f"SET {name} TO {value};\n" for name, value in pairs)
 
 
 def pooler_refused() -> PoolerRefused:

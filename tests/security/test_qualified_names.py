@@ -31,7 +31,7 @@ PIECES = {
 EXPRESSIONS = {"before": "", "private": "", "schema": "", "columns": "''"}
 EXPRESSIONS |= {
     "cleared": "",
-    "timeless": "",
+    "pinned": "",
     "reset": "",
     "fitting_role": "SELECT NULL::pg_catalog.oid",
     "journal_owner": "SELECT NULL::pg_catalog.text",

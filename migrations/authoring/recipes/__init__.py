@@ -20,6 +20,8 @@ from migrations.sql.written_names import names_in
 NAME_MAX_BYTES = 63
 """What PostgreSQL keeps of a name; the rest would be cut off without a word."""
 KEY = "id"
+LAST = "zz"
+"""In front of the names of triggers that must come behind others: they run in order of names."""
 _DIGITS = 8
 _COLUMN = re.compile(r'\s*("(?:[^"]|"")+"|[^:"]*)\s*(?::(.*))?', re.DOTALL)
 _OUT_OF_QUOTES = re.compile(r"\$[a-z]+\$|\$\{|--\s*\+\s*migrate", re.IGNORECASE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from migrations.authoring.recipes import (
+    LAST,
     Given,
     Recipe,
     bare,
@@ -13,7 +14,7 @@ from migrations.authoring.recipes import (
     paged,
     quoted,
 )
-from migrations.authoring.recipes.swap import not_generated, nothing_hangs
+from migrations.authoring.recipes.swap import not_generated, not_overruled, nothing_hangs
 from migrations.sql.literals import quote_literal
 
 
@@ -23,7 +24,7 @@ def _write(given: Given) -> Mapping[str, str]:
 
 def _names(given: Given) -> tuple[str, str]:
     """The trigger's name, and its function's with the schema of the table."""
-    name = named(given.table_name, given.column.name, "renamed")
+    name = named(LAST, given.table_name, given.column.name, "renamed")
     return name, given.schema_sql + name
 
 
@@ -68,6 +69,7 @@ def _expand(given: Given) -> str:
 -- column only until the contract, which gives the new name to the old column with all that hangs on
 -- it: build no indexes or constraints on this one.
 {not_generated(table, (given.column.sql,))}
+{not_overruled(table, _names(given)[0])}
 ALTER TABLE {table}
     ADD COLUMN {new} {given.column.type};
 
@@ -117,6 +119,7 @@ def _contract(given: Given) -> str:
 LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;
 
 {nothing_hangs(table, (new,), remedy)}
+{not_overruled(table, _names(given)[0])}
 {_no_sync(given)}
 ALTER TABLE {table}
     DROP COLUMN {new};
@@ -126,6 +129,8 @@ ALTER TABLE {table}
 
 -- +migrate Down lock_timeout=2s
 -- Writes the whole table while everybody waits.
+SET LOCAL row_security = off;
+
 LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;
 
 ALTER TABLE {table}

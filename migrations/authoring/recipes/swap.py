@@ -21,6 +21,8 @@ class Swap:
     entering: str
     proof: str = ""
     """The name of the CHECK by which NOT NULL is proven."""
+    sync: str = ""
+    """The trigger that keeps the two alike; none where both are written under one lock."""
 
     def refused(self, *, building: bool = False) -> str:
         """Fails with the list of what cannot be carried over; unless `building`, also indexes."""
@@ -49,9 +51,11 @@ class Swap:
             "leaving": bare(self.leaving),
             "entering": bare(self.entering),
             "proof": bare(self.proof),
+            "sync": bare(self.sync),
             **more,
         }
-        parts = {"find": _SQL["find"], "indexes": _SQL["indexes"]}
+        values["alike"] = Expression(_SQL["alike"])
+        parts = {name: _SQL[name] for name in ("find", "indexes", "overruling")}
         bound = {part: Expression(bind(text, values)) for part, text in parts.items()}
         return bind(_SQL[name], values | bound) + ";\n"
 
@@ -64,6 +68,23 @@ def nothing_hangs(table: str, columns: Sequence[str], remedy: str) -> str:
 def not_generated(table: str, columns: Sequence[str]) -> str:
     """Fails if one of these columns is computed by the server."""
     return _about(table, columns, "not_generated", "")
+
+
+def not_overruled(table: str, sync: str) -> str:
+    """Fails if a trigger could change the row behind `sync`, which keeps two columns alike."""
+    values: dict[str, SqlValue] = {"home": table, "sync": bare(sync)}
+    values["overruling"] = Expression(bind(_SQL["overruling"], values))
+    return bind(_SQL["not_overruled"], values) + ";\n"
+
+
+def not_policed(table: str) -> str:
+    """Fails if the table has row security."""
+    return bind(_SQL["not_policed"], {"home": table}) + ";\n"
+
+
+def granted(table: str, made: str, view: str) -> str:
+    """Gives those who read and write `table` what they need of the one made from it."""
+    return bind(_SQL["granted"], {"home": table, "made": made, "view": view}) + ";\n"
 
 
 def _about(table: str, columns: Sequence[str], name: str, remedy: str) -> str:

@@ -17,7 +17,7 @@
 
 -- name: indexes
 -- The indexes of the leaving column, each with its counterpart on the entering one. Alike are two whose
--- definitions are, but for their own names and the name of the column.
+-- definitions are, but for their own names, the name of the column, and casts, which follow its type.
 WITH known AS (
         SELECT i.indexrelid, i.indisvalid, i.indisreplident, i.indisclustered, c.relname, k.oid AS key,
             k.contype, k.conname, i.indisunique, right(pg_get_indexdef(i.indexrelid), -length(format(
@@ -31,17 +31,28 @@ WITH known AS (
                 ON k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')
         WHERE i.indrelid = home
     ), leaving_ones AS (
-        SELECT *, row_number() OVER (PARTITION BY body, indisunique ORDER BY indexrelid) AS turn
-        FROM known WHERE leaves
+        SELECT known.*, alike, row_number() OVER (
+            PARTITION BY alike, indisunique ORDER BY indexrelid) AS turn
+        FROM known, LATERAL (SELECT body) AS it (said), LATERAL (:alike) AS simple (alike)
+        WHERE leaves
     ), entering_ones AS (
-        SELECT indexrelid AS counterpart, indisunique, renamed.body, row_number() OVER (
-            PARTITION BY renamed.body, indisunique ORDER BY indexrelid) AS turn
+        SELECT indexrelid AS counterpart, indisunique, alike, row_number() OVER (
+            PARTITION BY alike, indisunique ORDER BY indexrelid) AS turn
         FROM known, regexp_replace(body, concat('(^|[^a-zA-Z0-9_"$])', regexp_replace(
                 quote_ident(entering.attname), '([^a-zA-Z0-9])', '\\\1', 'g'), '(?![a-zA-Z0-9_"$])'),
-            concat('\1', replace(quote_ident(leaving.attname), '\', '\\')), 'g') AS renamed (body)
+            concat('\1', replace(quote_ident(leaving.attname), '\', '\\')), 'g') AS renamed (said), LATERAL (:alike) AS simple (alike)
         WHERE NOT leaves AND key IS NULL AND indisvalid
     )
-    SELECT * FROM leaving_ones LEFT JOIN entering_ones USING (body, indisunique, turn)
+    SELECT * FROM leaving_ones LEFT JOIN entering_ones USING (alike, indisunique, turn)
+
+-- name: alike
+-- A definition without casts, and without the brackets that they leave around single words.
+SELECT regexp_replace(regexp_replace(regexp_replace(regexp_replace(said,
+    '::("([^"]|"")*"|[\w$]+)(\.("([^"]|"")*"|[\w$]+))?( varying| precision)?(\(\d+(,\d+)?\))?'
+    '( with time zone| without time zone)?(\[\])*', '', 'g'),
+    '\(("([^"]|"")*"|''[^'']*''|[\w$]+)\)', '\1', 'g'),
+    '\(("([^"]|"")*"|''[^'']*''|[\w$]+)\)', '\1', 'g'),
+    '\(("([^"]|"")*"|''[^'']*''|[\w$]+)\)', '\1', 'g')
 
 -- name: refused
 DO $check$
@@ -83,6 +94,17 @@ BEGIN
         UNION
         SELECT format('partition key of %s', home) FROM pg_partitioned_table AS p
         WHERE p.partrelid = home AND leaving.attnum = ANY (p.partattrs::smallint[])
+        UNION
+        SELECT format('collation %s of column %I, which is written behind the new type',
+            leaving.attcollation::regcollation, leaving.attname)
+        FROM pg_type AS old, pg_type AS new
+        WHERE old.oid = leaving.atttypid AND leaving.attcollation NOT IN (0, old.typcollation)
+            AND new.oid = entering.atttypid AND entering.attcollation <> 0
+            AND entering.attcollation = new.typcollation
+            AND entering.attcollation <> leaving.attcollation
+        UNION
+        SELECT format('trigger %I, which runs behind %I by its name', t.tgname, :sync)
+        FROM pg_trigger AS t WHERE t.tgrelid = home AND (:overruling)
         UNION
         SELECT format('security label of column %I', leaving.attname) FROM pg_seclabel AS l
         WHERE l.classoid = 'pg_class'::regclass AND l.objoid = home AND l.objsubid = leaving.attnum
@@ -164,6 +186,72 @@ BEGIN
     END IF;
 END
 $check$
+
+-- name: overruling
+-- Triggers before a write of a row come in the order of their names, and what changes the row behind the
+-- one that keeps two columns alike leaves them different.
+NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 3 = 3 AND t.tgtype & 20 > 0
+    AND t.tgname::text COLLATE "C" > :sync COLLATE "C" AND :sync <> ''
+
+-- name: not_overruled
+DO $check$
+DECLARE
+    others text := (SELECT string_agg(quote_ident(t.tgname), ', ' ORDER BY t.tgname)
+        FROM pg_trigger AS t WHERE t.tgrelid = :home::regclass AND (:overruling));
+BEGIN
+    IF others IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'ML002',
+            MESSAGE = format('nothing was changed: these triggers of %s run behind %I by their names, '
+                'and may change what it keeps alike: %s; give them names that come before it (ALTER '
+                'TRIGGER … RENAME TO)', :home::regclass, :sync, others);
+    END IF;
+END
+$check$
+
+-- name: not_policed
+-- A table that is made from another one's columns shows what the policies of that one hide.
+DO $check$
+BEGIN
+    IF (SELECT relrowsecurity FROM pg_class WHERE oid = :home::regclass) THEN
+        RAISE EXCEPTION USING ERRCODE = 'ML003',
+            MESSAGE = 'nothing was changed: the table has row security, which the new one would not '
+                'have; write its policies below CREATE TABLE and take this check out';
+    END IF;
+END
+$check$
+
+-- name: granted
+-- By its trigger, who writes to the one table writes to the other, whichever columns it is about.
+DO $grants$
+DECLARE
+    home CONSTANT regclass := :home;
+    command text;
+BEGIN
+    FOR command IN
+        SELECT format('GRANT %s ON %s TO %s', grants.privileges, grants.relation, CASE given.grantee
+            WHEN 0 THEN 'PUBLIC' ELSE given.grantee::regrole::text END)
+        FROM (
+            SELECT acl.grantee, bool_or(acl.privilege_type IN ('INSERT', 'UPDATE')) AS writes,
+                bool_or(acl.privilege_type = 'SELECT' AND list.attname IS NULL) AS reads
+            FROM (
+                SELECT NULL AS attname, coalesce(relacl, acldefault('r', relowner)) AS acl
+                FROM pg_class WHERE oid = home
+                UNION ALL
+                SELECT attname, attacl FROM pg_attribute WHERE attrelid = home AND NOT attisdropped
+            ) AS list, aclexplode(list.acl) AS acl
+            WHERE acl.grantee <> (SELECT relowner FROM pg_class WHERE oid = :made::regclass)
+            GROUP BY acl.grantee
+        ) AS given, LATERAL (VALUES
+            ('SELECT, INSERT, UPDATE, DELETE', :made::regclass, given.writes),
+            ('SELECT', :made::regclass, given.reads AND NOT given.writes),
+            ('SELECT', :view::regclass, given.reads)
+        ) AS grants (privileges, relation, wanted)
+        WHERE grants.wanted
+    LOOP
+        EXECUTE command;
+    END LOOP;
+END
+$grants$
 
 -- name: not_null_proof
 -- With a proven CHECK, SET NOT NULL reads nothing under its strong lock.
@@ -276,6 +364,11 @@ BEGIN
                 obj_description(indexrelid, 'pg_class'))])
         FROM (:indexes) AS pairs
         UNION ALL
+        SELECT 7, format('ALTER INDEX %s ALTER COLUMN %s SET STATISTICS %s',
+            x.attrelid::regclass, x.attnum, x.attstattarget)
+        FROM (:indexes) AS pairs JOIN pg_attribute AS x ON x.attrelid = indexrelid
+        WHERE x.attstattarget >= 0
+        UNION ALL
         SELECT 8, format('ALTER TABLE %s ADD CONSTRAINT %I %s%s', k.conrelid::regclass, k.conname,
             pg_get_constraintdef(k.oid), CASE WHEN k.convalidated THEN ' NOT VALID' END)
         FROM pg_constraint AS k
@@ -292,7 +385,9 @@ BEGIN
         SELECT 10 + turn, todo
         FROM pg_statistic_ext AS e JOIN pg_namespace AS n ON n.oid = e.stxnamespace,
             unnest(ARRAY[pg_get_statisticsobjdef(e.oid), format('COMMENT ON STATISTICS %I.%I IS %L',
-                n.nspname, e.stxname, obj_description(e.oid, 'pg_statistic_ext'))])
+                n.nspname, e.stxname, obj_description(e.oid, 'pg_statistic_ext')),
+                CASE WHEN e.stxstattarget >= 0 THEN format('ALTER STATISTICS %I.%I SET STATISTICS %s',
+                    n.nspname, e.stxname, e.stxstattarget) END])
             WITH ORDINALITY AS it (todo, turn)
         WHERE EXISTS (SELECT FROM pg_depend AS d
             WHERE d.classid = 'pg_statistic_ext'::regclass AND d.objid = e.oid
@@ -304,8 +399,17 @@ BEGIN
             CASE WHEN leaving.attstattarget >= 0 THEN format(
                 'ALTER TABLE %s ALTER COLUMN %I SET STATISTICS %s',
                 home, leaving.attname, leaving.attstattarget) END,
+            CASE WHEN leaving.attstorage <> was.typstorage AND becomes.typstorage <> 'p' THEN format(
+                'ALTER TABLE %s ALTER COLUMN %I SET STORAGE %s', home, leaving.attname,
+                CASE leaving.attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL'
+                    WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END) END,
+            CASE WHEN leaving.attcompression <> '' AND becomes.typstorage <> 'p' THEN format(
+                'ALTER TABLE %s ALTER COLUMN %I SET COMPRESSION %s', home, leaving.attname,
+                CASE leaving.attcompression WHEN 'l' THEN 'lz4' ELSE 'pglz' END) END,
             CASE WHEN leaving.attoptions IS NOT NULL THEN format('ALTER TABLE %s ALTER COLUMN %I SET (%s)',
                 home, leaving.attname, array_to_string(leaving.attoptions, ', ')) END])
+        FROM pg_type AS was, pg_type AS becomes
+        WHERE was.oid = leaving.atttypid AND becomes.oid = entering.atttypid
         UNION ALL
         SELECT 15, format('GRANT %s (%I) ON %s TO %s%s', acl.privilege_type, leaving.attname, home,
             CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from migrations.authoring.recipes import Given, Recipe, bare, named, paged, qualified
-from migrations.authoring.recipes.swap import not_generated, nothing_hangs
+from migrations.authoring.recipes.swap import granted, not_generated, not_policed, nothing_hangs
 from migrations.sql.literals import quote_literal
 
 
@@ -144,8 +144,10 @@ def _expand(given: Given, names: _Names) -> str:
 -- +migrate Up lock_timeout=2s
 -- Both tables are kept alike by triggers, whichever one a program writes to, so that old and new
 -- programs run side by side. When both write the same row at the same instant, one of them gets a
--- deadlock and must try again. Whoever writes to one table needs the right to write to the other.
+-- deadlock and must try again. Whoever writes to one table needs the right to write to the other:
+-- what is granted on the old one now is granted on the new one, too.
 {not_generated(old, [column.sql for column in given.columns])}
+{not_policed(old)}
 CREATE TABLE {new} (
     {key} {given.key_type} PRIMARY KEY REFERENCES {old} ({key}) ON DELETE CASCADE,
     {columns}
@@ -158,6 +160,7 @@ SELECT kept.{key}, {names.listed("split.")}
 FROM {old} AS kept
 LEFT JOIN {new} AS split USING ({key});
 
+{granted(old, new, names.view)}
 -- +migrate Down lock_timeout=2s
 DROP VIEW {names.view};
 {_no_sync(names)}DROP TABLE {new};
@@ -214,6 +217,8 @@ ALTER TABLE {old}
 
 -- +migrate Down lock_timeout=2s
 -- Writes the whole table while everybody waits.
+SET LOCAL row_security = off;
+
 LOCK TABLE {old} IN ACCESS EXCLUSIVE MODE;
 LOCK TABLE {new} IN ACCESS EXCLUSIVE MODE;
 

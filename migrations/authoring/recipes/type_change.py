@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from migrations.authoring.recipes import Given, Recipe, bare, named, paged
-from migrations.authoring.recipes.swap import Swap, not_generated
+from migrations.authoring.recipes import LAST, Given, Recipe, bare, named, paged
+from migrations.authoring.recipes.swap import Swap, not_generated, not_overruled
 from migrations.sql.literals import quote_literal
 
 
@@ -43,7 +43,7 @@ def _no_sync(given: Given) -> str:
 
 
 def _sync_name(given: Given) -> str:
-    return named(given.table_name, given.column.name, "sync")
+    return named(LAST, given.table_name, given.column.name, "sync")
 
 
 def _function(given: Given) -> str:
@@ -59,6 +59,7 @@ def _expand(given: Given) -> str:
 -- over by the contract, but for its indexes: build those of the new column in migrations of their
 -- own before, with CREATE INDEX CONCURRENTLY. The contract says which are missing.
 {not_generated(table, (given.column.sql,))}
+{not_overruled(table, _sync_name(given))}
 ALTER TABLE {table}
     ADD COLUMN {fresh} {given.to};
 
@@ -102,7 +103,8 @@ def _contract(given: Given) -> str:
     table, column, fresh = given.table_sql, given.column.sql, _fresh(given)
     proof = named(given.table_name, given.column.name, "swap_not_null")
     back = named(given.column.name, "back")
-    swap, undo = Swap(table, column, fresh, proof), Swap(table, column, back, proof)
+    swap = Swap(table, column, fresh, proof, _sync_name(given))
+    undo = Swap(table, column, back, proof)
     return f"""\
 -- +migrate Up lock_timeout=2s notransaction
 -- Each statement commits by itself. The first one changes nothing: it fails with the list of what
@@ -118,6 +120,8 @@ def _contract(given: Given) -> str:
 -- +migrate Down lock_timeout=2s
 -- Writes the whole table, and builds its indexes, while everybody waits: on a large table take the
 -- change back by another change of type instead.
+SET LOCAL row_security = off;
+
 LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;
 
 ALTER TABLE {table}

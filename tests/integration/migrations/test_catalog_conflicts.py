@@ -7,7 +7,10 @@ import asyncio
 import asyncpg
 import pytest
 
+from migrations.formats import Reading
+from migrations.formats.bundle import load_files
 from migrations.model.attempt import Limits, Mode, Verdict
+from migrations.model.migration import Language, SourceFile
 from tests.integration.migrations.world import World, migration, until
 
 PATIENT = Limits(lock_timeout_s=20, retry_budget=3, retry_for_s=20, advisory_wait_s=1)
@@ -90,3 +93,27 @@ async def test_what_is_there_and_was_not_to_be_is_a_failure_at_once(world: World
     assert outcome.failure is not None
     assert outcome.failure.sqlstate == "42P07"
     assert world.hearing.waits == []
+
+
+@pytest.mark.usefixtures("psql")
+@pytest.mark.parametrize("race", RACES)
+async def test_a_script_that_psql_runs_in_one_transaction_tries_again_too(
+    world: World, race: str
+) -> None:
+    theirs, ours, state = RACES[race]
+    await world.up(migration("000", BEFORE))
+    other = await asyncpg.connect(world.url)
+    await other.execute(f"BEGIN; {theirs}")
+    script = load_files(
+        "golang-migrate",
+        [SourceFile("1_a.up.sql", f"\\set n 1\n{ours};\nSELECT :n;\n".encode())],
+        reading=Reading(programs=True),
+    )
+    work = world.work(Mode.UP, script, programs=frozenset({Language.PSQL}))
+    running = asyncio.create_task(world.do(work, PATIENT))
+    await until(lambda: world.fetch(STANDS.replace("= '", "LIKE '").replace("r'", "r%'")))
+    await other.execute("COMMIT")
+    await other.close()
+    outcome = await running
+    assert outcome.verdict is Verdict.DONE, outcome.failure
+    assert any(f"SQLSTATE {state}, another session changed" in wait for wait in world.hearing.waits)

@@ -6,10 +6,12 @@ import pytest
 
 from migrations.formats import Reading
 from migrations.formats.bundle import load_files
+from migrations.inspection import glance, inspect
 from migrations.model.attempt import FailureClass, Verdict
 from migrations.model.migration import Language, Migration, SourceFile
 from migrations.verify_applied import verify
-from tests.integration.migrations.world import World, migration, smuggled
+from tests.fixtures.postgres import FreshDatabase
+from tests.integration.migrations.world import World, expecting, migration, smuggled
 
 MEANING = {
     "standard_conforming_strings": "off",
@@ -28,6 +30,7 @@ MEANING = {
     "gin_fuzzy_search_limit": "1",
     "exit_on_error": "on",
     "client_encoding": "LATIN1",
+    "timezone_abbreviations": "Australia",
 }
 LIMITS = {
     "statement_timeout": "100ms",
@@ -71,6 +74,7 @@ async def test_text_means_what_the_grammar_reads_whatever_the_database_sets(
             "INSERT INTO seen SELECT (1.0::float8 / 3)::text;\n"
             "INSERT INTO seen SELECT '\\x41'::bytea::text;\n"
             "INSERT INTO seen SELECT interval '1 day 2 hours'::text;\n"
+            "INSERT INTO seen SELECT '2020-01-01 0:00 EST'::timestamptz = '2020-01-01 05:00Z';\n"
             "INSERT INTO seen SELECT 'é€'",
             None,
             stepwise=stepwise,
@@ -84,6 +88,7 @@ async def test_text_means_what_the_grammar_reads_whatever_the_database_sets(
         "0.3333333333333333",
         "\\x41",
         "1 day 02:00:00",
+        "true",
         "é€",
     ]
 
@@ -168,6 +173,105 @@ async def test_a_session_that_is_ended_again_and_again_says_by_what_and_where(
     assert outcome.failure is not None
     assert "1_m.sql:1" in outcome.failure.message
     assert "57P01" in outcome.failure.message
+
+
+@pytest.mark.parametrize("stepwise", [False, True])
+async def test_what_is_asserted_is_asserted_whatever_the_database_sets(
+    world: World, stepwise: bool
+) -> None:
+    name = world.settings.database
+    await world.execute_as_superuser(
+        f"ALTER DATABASE {name} SET plpgsql.check_asserts = off;"
+        f"ALTER DATABASE {name} SET plpgsql.extra_errors = 'all';"
+        f"ALTER DATABASE {name} SET check_function_bodies = off"
+    )
+    harmless = "DO $$ DECLARE a int; b int; BEGIN SELECT 1 INTO a, b; END $$"
+    one = migration("1", harmless, None, "DO $$ BEGIN ASSERT false, 'no'; END $$")
+    outcome = await world.up(one)
+    assert outcome.failure is not None
+    assert outcome.failure.sqlstate == "P0004"
+    wrong = "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT nosuch'"
+    outcome = await world.up(migration("2", wrong, None, stepwise=stepwise))
+    assert outcome.failure is not None
+    assert outcome.failure.sqlstate == "42703"
+
+
+SILENT = 'ALTER ROLE "{0}" IN DATABASE "{1}" SET session_replication_role = replica'
+FIRES = """
+    CREATE TABLE t (id int PRIMARY KEY, v text);
+    CREATE TABLE heard (id int);
+    CREATE FUNCTION hear() RETURNS trigger LANGUAGE plpgsql
+        AS 'BEGIN INSERT INTO heard VALUES (NEW.id); RETURN NULL; END';
+    CREATE TRIGGER hear AFTER INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION hear();
+    INSERT INTO t VALUES (1, 'a');
+    DELETE FROM heard
+"""
+WRITES = [
+    pytest.param(migration("1", "UPDATE t SET v = 'b'", None), id="in a transaction"),
+    pytest.param(migration("1", "UPDATE t SET v = 'b'", None, stepwise=True), id="step by step"),
+    pytest.param(
+        data(
+            "-- +migrate Data table=t key=id batch=1\n"
+            "UPDATE t SET v = 'b' FROM batch WHERE t.id = batch.id;\n"
+        ),
+        id="in batches",
+    ),
+    pytest.param(
+        load_files(
+            "golang-migrate",
+            [SourceFile("1_a.up.sql", b"\\set v b\nUPDATE t SET v = :'v';\n")],
+            reading=Reading(programs=True),
+        ),
+        id="by psql",
+    ),
+]
+
+
+@pytest.mark.usefixtures("psql")
+@pytest.mark.parametrize("one", WRITES)
+@pytest.mark.parametrize("met", [False, True])
+async def test_a_login_that_silences_triggers_is_refused_by_name_until_it_is_cured(
+    world: World, one: Migration, met: bool
+) -> None:
+    await world.execute(FIRES)
+    programs = frozenset({Language.PSQL})
+    known = await world.up(migration("0", "SELECT 1", None)) if met else None
+    more = {"expectation": expecting(known)} if known else {}
+    login, database = world.settings.user, world.settings.database
+    await world.execute_as_superuser(SILENT.format(login, database))
+    outcome = await world.up(one, programs=programs, **more)
+    assert outcome.verdict is Verdict.REFUSED
+    assert outcome.failure is not None
+    assert "RESET session_replication_role" in outcome.failure.message
+    for look in (inspect, glance):
+        found = await look(world.settings)
+        assert found.failure is not None
+        assert "RESET session_replication_role" in found.failure.message
+    cured = SILENT.format(login, database).replace("SET s", "RESET s").partition(" =")[0]
+    await world.execute_as_superuser(cured)
+    outcome = await world.up(one, programs=programs, **more)
+    assert outcome.verdict is Verdict.DONE, outcome.failure
+    assert await world.value("SELECT count(*) FROM heard") == 1
+
+
+@pytest.mark.usefixtures("psql")
+@pytest.mark.parametrize("one", WRITES)
+@pytest.mark.parametrize("met", [False, True])
+async def test_triggers_fire_for_a_login_that_may_let_them_whatever_it_brings_along(
+    superuser_database: FreshDatabase, one: Migration, met: bool
+) -> None:
+    world = World(await superuser_database())
+    await world.execute(FIRES)
+    known = await world.up(migration("0", "SELECT 1", None)) if met else None
+    more = {"expectation": expecting(known)} if known else {}
+    silent = SILENT.format(world.settings.user, world.settings.database)
+    await world.execute(silent)
+    before = migration("00", "SET session_replication_role = replica", None)
+    for look in (inspect, glance):
+        assert (await look(world.settings)).failure is None
+    outcome = await world.up(before, one, programs=frozenset({Language.PSQL}), **more)
+    assert outcome.verdict is Verdict.DONE, outcome.failure
+    assert await world.value("SELECT count(*) FROM heard") == 1
 
 
 POLICED = """

@@ -40,6 +40,10 @@ TABLE = """
     COMMENT ON CONSTRAINT ev_pkey ON ev IS 'the key';
     COMMENT ON INDEX ev_age IS 'of adults';
     COMMENT ON STATISTICS together IS 'both';
+    ALTER STATISTICS together SET STATISTICS 88;
+    ALTER INDEX ev_age_kind ALTER COLUMN 2 SET STATISTICS 99;
+    CREATE INDEX ev_v ON ev (lower(v) COLLATE "C");
+    ALTER TABLE ev ALTER COLUMN v SET STORAGE EXTERNAL, ALTER COLUMN v SET COMPRESSION pglz;
     COMMENT ON SEQUENCE ev_no_seq IS 'counts';
     GRANT SELECT (age), UPDATE (age) ON ev TO PUBLIC;
     INSERT INTO ev (age, kind, v) SELECT n % 100, n % 50, 'a' FROM generate_series(1, 2500) AS n;
@@ -48,14 +52,19 @@ TABLE = """
 """
 MORE = """
     SELECT 'column' AS kind, attname::text AS name, concat_ws(' ', attidentity, attstattarget,
-        attoptions, pg_get_serial_sequence('ev', attname)) AS said
+        attoptions, attcollation::regcollation, attcompression,
+        CASE attlen WHEN -1 THEN attstorage END, pg_get_serial_sequence('ev', attname)) AS said
     FROM pg_attribute WHERE attrelid = 'ev'::regclass AND attnum > 0 AND NOT attisdropped
     UNION ALL
-    SELECT 'statistics', stxname, concat_ws(' ', stxkind, cardinality(stxkeys::smallint[]))
+    SELECT 'statistics', stxname, concat_ws(' ', stxkind, cardinality(stxkeys::smallint[]),
+        nullif(stxstattarget, -1))
     FROM pg_statistic_ext
     UNION ALL
     SELECT 'index', indexrelid::regclass::text, concat_ws(' ', indisreplident, indisclustered)
     FROM pg_index WHERE indrelid = 'ev'::regclass
+    UNION ALL
+    SELECT 'of index', attrelid::regclass::text, concat_ws(' ', attnum, nullif(attstattarget, -1))
+    FROM pg_attribute JOIN pg_index ON attrelid = indexrelid WHERE indrelid = 'ev'::regclass
     UNION ALL
     SELECT 'valid', conname, convalidated::text FROM pg_constraint WHERE contype IN ('c', 'f')
     ORDER BY 1, 2, 3
@@ -267,3 +276,145 @@ async def test_a_generated_column_is_refused_by_the_first_phase(world: World, re
     migrations = written(recipe, Given("ev", (Column("age", "int"),), to="bigint"))
     failure = await refused(world, migrations[:1])
     assert "generated column" in failure.message
+
+
+async def test_a_type_change_keeps_how_a_text_is_stored(world: World) -> None:
+    await world.execute(TABLE)
+    before = await catalog(world)
+    migrations = written("type-change", Given("ev", (Column("v", "text"),), to="varchar(90)"))
+    await up(world, migrations[:2])
+    await up(world, counterparts(await refused(world, migrations)))
+    await up(world, migrations)
+    after = [line.replace("character varying(90)", "text") for line in await catalog(world)]
+    after = [line.replace("((v)::text)", "(v)") for line in after]
+    assert sorted(after) == sorted(before)
+
+
+async def test_a_collation_that_the_new_type_does_not_say_is_named_before_it_is_lost(
+    world: World,
+) -> None:
+    await world.execute('CREATE TABLE ev (id bigint PRIMARY KEY, v text COLLATE "C")')
+    without = written("type-change", Given("ev", (Column("v", "text"),), to="varchar(90)"))
+    await up(world, without[:2])
+    failure = await refused(world, without)
+    assert 'collation "C" of column v' in failure.message
+    await down(world, without)
+    await down(world, without)
+    type_ = 'varchar(90) COLLATE "C"'
+    migrations = written("type-change", Given("ev", (Column("v", 'text COLLATE "C"'),), to=type_))
+    await up(world, migrations)
+    collation = "SELECT collation_name FROM information_schema.columns WHERE column_name = 'v'"
+    assert await world.value(collation) == "C"
+    await down(world, migrations)
+    assert await world.value(collation) == "C"
+
+
+CHANGES = """
+    CREATE FUNCTION change() RETURNS trigger LANGUAGE plpgsql
+        AS 'BEGIN NEW.age := NEW.age + 1; RETURN NEW; END';
+    CREATE TRIGGER {} BEFORE INSERT OR UPDATE ON ev FOR EACH ROW EXECUTE FUNCTION change()
+"""
+
+
+@pytest.mark.parametrize("recipe", ["type-change", "rename-column"])
+async def test_a_trigger_of_the_tables_own_does_not_part_what_is_kept_alike(
+    world: World, recipe: str
+) -> None:
+    await world.execute(
+        "CREATE TABLE ev (id bigint PRIMARY KEY, age integer);" + CHANGES.format("upd_age")
+    )
+    to = "bigint" if recipe == "type-change" else "years"
+    migrations = written(recipe, Given("ev", (Column("age", "integer"),), to=to))
+    await up(world, migrations[:2])
+    await world.execute("INSERT INTO ev VALUES (1, 10)")
+    await up(world, migrations)
+    name = "age" if recipe == "type-change" else "years"
+    assert await world.value(f"SELECT {name} FROM ev") == 11
+
+
+@pytest.mark.parametrize("recipe", ["type-change", "rename-column"])
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_trigger_that_has_the_last_word_is_named_before_anything_is_touched(
+    world: World, recipe: str, late: bool
+) -> None:
+    await world.execute("CREATE TABLE ev (id bigint PRIMARY KEY, age integer)")
+    to = "bigint" if recipe == "type-change" else "years"
+    migrations = written(recipe, Given("ev", (Column("age", "integer"),), to=to))
+    if late:
+        await up(world, migrations[:2])
+    await world.execute(CHANGES.format("zzz"))
+    before = await catalog(world)
+    failure = await refused(world, migrations if late else migrations[:1])
+    assert failure.sqlstate == "ML002"
+    assert "zzz" in failure.message
+    assert await catalog(world) == before
+
+
+async def test_whoever_writes_the_old_table_goes_on_when_it_is_split(world: World) -> None:
+    await world.execute(
+        "CREATE TABLE users (id bigint PRIMARY KEY, name text, city text, street text);"
+        "INSERT INTO users SELECT n, 'n', 'c' FROM generate_series(1, 30) AS n"
+    )
+    names = [f"{world.settings.database}_{role}" for role in ("app", "one", "reader")]
+    app, one, reader = names
+    await world.execute_as_superuser(
+        "".join(f"CREATE ROLE {name};" for name in names)
+        + f"GRANT SELECT, INSERT, UPDATE ON users TO {app}; GRANT SELECT ON users TO {reader};"
+        f"GRANT SELECT (id), UPDATE (name) ON users TO {one};"
+        f"ALTER TABLE users OWNER TO {world.owner}"
+    )
+    given = Given("users", (Column("city", "text"), Column("street", "text")), to="addresses")
+    migrations = written("table-split", given)
+    try:
+        await up(world, migrations[:2])
+        for role, does in (
+            (app, "UPDATE users SET city = 'z' WHERE id = 1; INSERT INTO users VALUES (31, 'x')"),
+            (app, "UPDATE addresses SET street = 's' WHERE id = 2"),
+            (one, "UPDATE users SET name = 'm' WHERE id = 3"),
+            (reader, "SELECT count(*) FROM addresses, users_with_addresses"),
+            (world.owner, "UPDATE users SET city = 'o' WHERE id = 4"),
+        ):
+            await world.execute_as_superuser(f"SET ROLE {role}; {does}")
+        assert await world.value("SELECT city FROM addresses WHERE id = 1") == "z"
+        assert await world.value("SELECT street FROM users WHERE id = 2") == "s"
+        assert await world.value("SELECT city FROM addresses WHERE id = 4") == "o"
+        await up(world, migrations)
+        for _ in migrations:
+            await down(world, migrations)
+    finally:
+        await world.execute_as_superuser(
+            "".join(f"DROP OWNED BY {name}; DROP ROLE {name};" for name in names)
+        )
+
+
+async def test_a_table_with_policies_is_not_split_into_one_without(world: World) -> None:
+    await world.execute(
+        "CREATE TABLE users (id bigint PRIMARY KEY, city text);"
+        "ALTER TABLE users ENABLE ROW LEVEL SECURITY"
+    )
+    migrations = written("table-split", Given("users", (Column("city", "text"),), to="addresses"))
+    failure = await refused(world, migrations[:1])
+    assert "policies" in failure.message
+    assert not await world.has("addresses")
+
+
+@pytest.mark.parametrize("recipe", ["type-change", "rename-column", "table-split"])
+async def test_no_way_back_leaves_out_rows_that_a_policy_hides(world: World, recipe: str) -> None:
+    await world.execute(
+        "CREATE TABLE ev (id bigint PRIMARY KEY, age integer);"
+        "INSERT INTO ev SELECT n, n FROM generate_series(1, 30) AS n"
+    )
+    to = {"type-change": "bigint", "rename-column": "years", "table-split": "ages"}[recipe]
+    migrations = written(recipe, Given("ev", (Column("age", "integer"),), to=to))
+    await up(world, migrations)
+    await world.execute(
+        "ALTER TABLE ev ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;"
+        "CREATE POLICY few ON ev USING (id < 3)"
+    )
+    outcome = await standalone.down(world.settings, migrations, Limits(), Silence())
+    assert outcome.failure is not None
+    assert outcome.failure.sqlstate == "42501"
+    assert "BYPASSRLS" in outcome.failure.message
+    await world.execute("ALTER TABLE ev NO FORCE ROW LEVEL SECURITY")
+    await down(world, migrations)
+    assert await world.value("SELECT count(*) FROM ev WHERE age = id") == 30

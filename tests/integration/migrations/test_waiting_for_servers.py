@@ -16,7 +16,7 @@ from migrations.model.attempt import Limits, Mode, Verdict
 from migrations.model.work import Outcome
 from migrations.runner import run
 from migrations.target.session import ConnectionSettings
-from tests.integration.migrations.world import World, migration, until, users
+from tests.integration.migrations.world import World, expecting, migration, until, users
 
 PATIENT = Limits(retry_for_s=60)
 HASTY = Limits(retry_for_s=0.5)
@@ -140,6 +140,29 @@ async def test_a_server_that_restarts_under_a_migration_is_waited_for(
     outcome = await running
     assert outcome.verdict is Verdict.DONE, outcome.failure
     assert await world.journal() == [("1", "up", 0, "applied")]
+
+
+async def test_a_known_server_that_is_a_standby_for_a_while_is_waited_for(
+    own_postgres: EmbeddedPostgres,
+) -> None:
+    world = World(own_postgres.url())
+    known = await world.up(users())
+    await asyncio.to_thread(own_postgres.stop)
+    (own_postgres.data / "standby.signal").touch()
+    await asyncio.to_thread(own_postgres.start)
+    stranger = await world.do(world.work(Mode.UP, users()), HASTY)
+    assert stranger.verdict is Verdict.REFUSED
+    over = await world.do(world.work(Mode.UP, users(), expectation=expecting(known)), HASTY)
+    assert over.failure is not None
+    assert over.failure.kind == "unavailable"
+    assert "standby; register the primary's host" in over.failure.message
+    next_one = world.work(Mode.UP, migration("2", "SELECT 1"), expectation=expecting(known))
+    world.hearing.waits.clear()
+    running = asyncio.create_task(world.do(next_one, PATIENT))
+    await waits_for(world, "the server is a standby now")
+    await world.execute("SELECT pg_promote()")
+    outcome = await running
+    assert outcome.verdict is Verdict.DONE, outcome.failure
 
 
 async def test_work_that_ends_its_own_session_is_not_waited_for(world: World) -> None:

@@ -204,3 +204,66 @@ def test_streams_and_absolute_paths_are_no_files_of_the_folder() -> None:
     assert list(file_reads("\\copy t from stdin\n1\n\\.\n\\copy t to 'x'\nSELECT '\\i y';\n")) == []
     (one,) = file_reads("\\copy t from '/data/x'\n")
     assert one.path == "/data/x"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "\\set x `sed s/a/b/ data.csv`",
+        "\\set x `LC_ALL=C sort -u 'data.csv'`",
+        "\\copy colours from program 'grep -v ''a|b'' data.csv | cut -d, -f1'",
+        "\\copy colours from program 'jq -r .x <data.csv'",
+    ],
+)
+def test_a_file_of_the_folder_that_any_program_reads_comes_along_or_is_refused(
+    tmp_path: Path, line: str
+) -> None:
+    folder(tmp_path, **{"1_a__sql": f"{UP}{line}\n", "data__csv": "1,red\n"})
+    with pytest.raises(LoadError, match="which the folder does not allow"):
+        load_folder(tmp_path, reading=PSQL)
+    with_list(tmp_path, "data.csv\n")
+    assert [one.name for one in program_of(loaded(tmp_path)).files] == ["data.csv"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "\\set x `cat data.csv | tr -d '\\n'`",
+        "\\set x `tail -n +2 data.csv | head -c 10k`",
+        "\\set x `od -A n -t x1 data.csv`",
+        "\\set x `cat data.csv 2>/dev/null`",
+        "\\set x `cat < data.csv > gone.txt`",
+    ],
+)
+def test_what_a_program_is_told_beside_its_files_is_no_file(tmp_path: Path, line: str) -> None:
+    folder(tmp_path, **{"1_a__sql": f"{UP}{line}\n", "data__csv": "1,red\n", LIST: ""})
+    with_list(tmp_path, "data.csv\n")
+    assert [one.name for one in program_of(loaded(tmp_path)).files] == ["data.csv"]
+
+
+def test_line_ends_of_what_a_script_reads_are_no_change(tmp_path: Path) -> None:
+    lines = f"{UP}\\copy colours from data.csv\n\\i more.sql\n\\lo_import picture.bin\n"
+    files = {
+        "1_a.sql": lines.encode(),
+        "data.csv": b"1,red\n2,blue \n",
+        "more.sql": b"SELECT 1;\nSELECT 2;\n",
+        "picture.bin": b"\x00\n\x01",
+        LIST: b"*.csv\nmore.sql\n*.bin\n",
+    }
+
+    def checksum(**changed: bytes) -> str:
+        for name, content in (files | changed).items():
+            (tmp_path / name).write_bytes(content)
+        return loaded(tmp_path).up.checksum
+
+    whole = checksum()
+    checked_out = {
+        name: content.replace(b"\n", b"\r\n")
+        for name, content in files.items()
+        if name != "picture.bin"
+    }
+    assert checksum(**checked_out) == whole
+    assert checksum(**{"more.sql": b"\xef\xbb\xbfSELECT 1;  \r\nSELECT 2;"}) == whole
+    assert checksum(**{"more.sql": b"SELECT 1;\nSELECT 3;\n"}) != whole
+    assert checksum(**{"data.csv": b"1,red\n2,blue\n"}) != whole
+    assert checksum(**{"picture.bin": b"\x00\r\n\x01"}) != whole
