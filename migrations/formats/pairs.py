@@ -30,9 +30,13 @@ SQL_ONLY = re.compile(r"(.*)\.(up|down)\.sql", re.IGNORECASE | re.DOTALL)
 ANY_ENDING = re.compile(r"(.*)\.(up|down)\..+", re.IGNORECASE | re.DOTALL)
 """What the name of a half may end in."""
 _NO_TRANSACTION = re.compile(
-    r"--[ \t]*(?:no-transaction\b|(?:atlas:txmode[ \t]+none|morph:nontransactional)[ \t]*\r?$)",
+    r"--[ \t]*no-transaction\b|(?:--[^\n]*\n)*?--[ \t]*(?:atlas:txmode[ \t]+none"
+    r"|morph:nontransactional|:disable-transaction|evolve-tx-off|transactional:[ \t]*false)"
+    r"[ \t]*\r?$",
     re.IGNORECASE | re.MULTILINE,
 )
+"""The first line, or for tools that read more of them one of the comments that begin the file:
+Atlas, Mattermost's morph, Migratus, Evolve, yoyo."""
 _DISABLED = re.compile(r"^--[ \t]*postgres-migrations[ \t]+disable-transaction\b", re.MULTILINE)
 """What the tool postgres-migrations takes for the same, wherever it stands in the file."""
 

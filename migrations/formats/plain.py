@@ -8,7 +8,8 @@
 
 - Versions are compared number by number, dates with and without dashes alike. A `.sql` file that
   carries none is an error; beside folders with versions it is left alone, with a note.
-- `-- no-transaction` (or `-- atlas:txmode none`) as the first line does what it says, and so do
+- `-- no-transaction` as the first line does what it says, and so do what Atlas, Migratus, Evolve
+  and others write among the first comments (`migrations.formats.pairs`),
   `-- postgres-migrations disable-transaction` on any line and `run_in_transaction = false` in
   Diesel's `metadata.toml`. A file that uses a value which it adds
   to an enum runs step by step. A line `--> statement-breakpoint` (Drizzle) or `--;;` (Migratus)

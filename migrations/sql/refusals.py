@@ -29,8 +29,8 @@ _LOCK_REMEDY = (
     "for a lock of your own use pg_advisory_xact_lock(), which ends with the transaction"
 )
 _TRANSACTION_REMEDY = (
-    "Leave it out: every migration runs in a transaction of its own, and only one plain BEGIN and "
-    "COMMIT around the whole section are taken off; to commit between statements, mark the section "
+    "Leave it out: every migration runs in a transaction of its own, and only plain BEGIN and "
+    "COMMIT that belong together are taken off; to commit between statements, mark the section "
     "as one without a transaction (`-- +migrate Up notransaction`)"
 )
 _BODY_REMEDY = (

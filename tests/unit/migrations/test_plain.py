@@ -76,7 +76,17 @@ def test_pairs_with_dates_are_pairs() -> None:
 
 
 @pytest.mark.parametrize(
-    "first", ["-- no-transaction", "-- atlas:txmode none", "-- NO-TRANSACTION\r"]
+    "first",
+    [
+        "-- no-transaction",
+        "-- NO-TRANSACTION\r",
+        "-- atlas:txmode none",
+        "-- why\n-- atlas:txmode none",
+        "-- morph:nontransactional",
+        "-- :disable-transaction",
+        "-- evolve-tx-off",
+        "--\n-- depends: 0001.a\n-- transactional: false",
+    ],
 )
 def test_the_first_line_can_switch_the_transaction_off(first: str) -> None:
     (migration,) = load("1_a.sql", text=f"{first}\nSELECT 1;".encode())
