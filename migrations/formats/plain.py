@@ -124,14 +124,16 @@ class Plain:
 
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         """One migration per version. Raises LoadError."""
-        refuse_programs(files, self.name)
         journal = next((file for file in files if file.name.endswith(JOURNAL)), None)
+        if journal is None:
+            refuse_programs(files, self.name)
         sql = [file for file in files if is_sql(file.name)]
         strays = [file for file in sql if _is_stray(file.name)] if _in_folders(sql) else []
         left_alone = dict.fromkeys((file.name for file in strays), _STRAY)
         if journal:
             strays = unnamed(sql, journal)
-            left_alone = {file.name: f"is not in {journal.name}" for file in strays}
+            programs = [file for file in files if is_program(file.name)]
+            left_alone = {file.name: f"is not in {journal.name}" for file in (*strays, *programs)}
         kept = [file for file in sql if file not in strays]
         metadata = {posixpath.dirname(one.name): one for one in files if _is_metadata(one.name)}
         loaded = [

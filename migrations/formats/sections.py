@@ -9,8 +9,9 @@ back is refused. A marker that cannot be read breaks the Down that it stands in,
 (`migrations.formats.way_back`); elsewhere, and as a heading, it is an error of its file.
 
 A section has a transaction of its own, which commits at once what a script would commit in parts.
-Where that is not the same, each part is a step: where the section runs step by step anyway, and
-where something is said for the rest of a transaction (SET LOCAL), which would hold for longer.
+Where that is not the same, each part is a step: where the section runs step by step anyway, where
+something is said for the rest of a transaction (SET LOCAL), which would hold for longer, and where
+a part changes a table to which one before it has written.
 
 What whoever reads the plan should know comes back as notes with file and line: a wrapper that was
 left out, statements that make the section run step by step, roles that a second database of the
@@ -173,7 +174,7 @@ def _built(body: Body, checksum: str, reading: Reading) -> Built:
     if reads.wrapper:
         # Its author wanted one transaction; where a statement forbids that, it runs step by step.
         options = replace(options, transaction=True)
-    elif reads.lasting:
+    elif reads.apart:
         options = replace(options, transaction=False)
     added = None
     if (body.loose or reads.control) and options.transaction and not reads.wrapper:
@@ -274,8 +275,8 @@ def _notes(body: Body, section: Section, reads: Reads) -> Iterator[str]:
         how = "has a transaction of its own, which commits all of it at once"
         if not section.transactional:
             how = "runs step by step, and what stands between them is one step"
-        if reads.lasting:
-            how += f", in which line {reads.lasting} holds until its end"
+        if reads.apart:
+            how += f", which line {reads.apart} needs"
         yield (
             f"{body.file}:{reads.control[0]}: BEGIN and COMMIT on line {lines} are left out: the "
             f"section {how}"

@@ -64,7 +64,7 @@ class Reads(NamedTuple):
     """Lines of the BEGIN and the COMMIT around all of it, which were left out."""
     control: tuple[int, ...] = ()
     """Lines of others that were left out."""
-    lasting: int | None = None
+    apart: int | None = None
     """As `statements.Script` has it."""
 
 
@@ -96,13 +96,13 @@ def read(
             )
     except LoadError as error:
         raise _explained(error, text, file, first_line, pattern) from None
-    statements, wrapper, control, lasting = found
+    statements, wrapper, control, apart = found
     if text.longer:
         statements = tuple(replace(one, line=text.line(one.line, first_line)) for one in statements)
         wrapper = wrapper and (text.line(wrapper[0], first_line), text.line(wrapper[1], first_line))
         control = tuple(text.line(line, first_line) for line in control)
-        lasting = lasting and text.line(lasting, first_line)
-    return Reads(statements, text.names, text.left, wrapper, control, lasting)
+        apart = apart and text.line(apart, first_line)
+    return Reads(statements, text.names, text.left, wrapper, control, apart)
 
 
 class Filled(NamedTuple):

@@ -7,6 +7,7 @@ remedy; `migrations.sql.refusals` holds those rules, `migrations.sql.grammar` th
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,28 +15,38 @@ from migrations.errors import ForbiddenSqlError, LoadError, PsqlScriptError, Sql
 from migrations.model.migration import Statement, StatementKind
 from migrations.sql.classify import concurrent_index, kind_of
 from migrations.sql.grammar import TOO_DEEP, GrammarError, RawStatement, parse, tree
-from migrations.sql.refusals import refusal
-from migrations.sql.summary import summary_of
+from migrations.sql.refusals import changed_isolation, refusal
+from migrations.sql.summary import summary_of, tables_of
 
 _INLINE_COPY = re.compile(r"\bcopy\b[^;]*\bfrom\s+stdin\b[^;]*;", re.IGNORECASE)
 _PSQL_VARIABLE = re.compile(r""":(?:'\w+'|"\w+"|[A-Za-z_]\w*|\{)""")
 _QUOTED_WORD_MAX_CHARS = 40
 _SETS = (tree.VAR_SET_VALUE, tree.VAR_SET_DEFAULT, tree.VAR_RESET)
 _BEGINS = (tree.TRANS_STMT_BEGIN, tree.TRANS_STMT_START)
+_WRITES = ("insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "select_stmt", "copy_stmt")
+"""A SELECT may have one of the others in its WITH."""
+_ALTERS = (
+    "alter_table_stmt",
+    "rename_stmt",
+    "drop_stmt",
+    "truncate_stmt",
+    "index_stmt",
+    "create_trig_stmt",
+)
 
 
 class Script(NamedTuple):
     """A section in statements.
 
     `wrapper` are the lines of the BEGIN and COMMIT around all of it that were left out, `control`
-    those of others that were. `lasting` is the line of a statement for whose sake the parts between
+    those of others that were. `apart` is the line of a statement for whose sake the parts between
     these have to be transactions of their own.
     """
 
     statements: tuple[Statement, ...]
     wrapper: tuple[int, int] | None = None
     control: tuple[int, ...] = ()
-    lasting: int | None = None
+    apart: int | None = None
 
 
 def split(
@@ -78,11 +89,7 @@ def script(
     if wrapped:
         return Script(statements, wrapper=(lines[0], lines[1]))
     statements = tuple(map(_in_part, statements, parts or ()))
-    lasting = None
-    if len(set(parts or ())) > 1:
-        found = zip(inside, statements, strict=True)
-        lasting = next((one.line for item, one in found if _holds_for_transaction(item)), None)
-    return Script(statements, control=tuple(lines), lasting=lasting)
+    return Script(statements, control=tuple(lines), apart=_apart(inside, statements))
 
 
 def settings_before(raw: list[RawStatement]) -> int:
@@ -140,6 +147,29 @@ def _parts(raw: list[RawStatement], *, begun: bool) -> list[int] | None:
     return [one for one, _ in parts]
 
 
+def _apart(raw: list[RawStatement], statements: Sequence[Statement]) -> int | None:
+    """The line of the first statement that forbids one transaction for all parts, if there is one.
+
+    It says something for the rest of its own, or it changes a table to which a part before it has
+    written: what a deferred constraint has yet to check there would stop it.
+    """
+    if len({one.part for one in statements}) < 2:
+        return None
+    written: dict[str, int] = {}
+    for item, one in zip(raw, statements, strict=True):
+        if _holds_for_transaction(item):
+            return one.line
+        tables = {name.rpartition(".")[2] for name in tables_of(item)}
+        if item.field in _WRITES:
+            written |= dict.fromkeys(tables, one.part)
+        elif item.field in _ALTERS and any(
+            written.get(table, one.part) != one.part or (table in written and not one.part)
+            for table in tables
+        ):
+            return one.line
+    return None
+
+
 def _in_part(statement: Statement, part: int) -> Statement:
     return replace(statement, part=part) if part else statement
 
@@ -149,16 +179,16 @@ def _controls(item: RawStatement) -> bool:
 
 
 def _is_plain(node: Any) -> bool:
-    """Whether it is a BEGIN without an option, or a COMMIT that begins nothing."""
+    """Whether it is a BEGIN of what every transaction is, or a COMMIT that begins nothing."""
     if node.kind in _BEGINS:
-        return not node.options
+        return changed_isolation(node.options) == ""
     return node.kind == tree.TRANS_STMT_COMMIT and not node.chain
 
 
 def _holds_for_transaction(item: RawStatement) -> bool:
     """Whether it says something for the rest of its transaction, and no longer."""
     if isinstance(item.node, tree.VariableSetStmt):
-        return bool(item.node.is_local or item.node.kind == tree.VAR_SET_MULTI)
+        return bool(item.node.is_local)
     return item.field == "constraints_set_stmt"
 
 

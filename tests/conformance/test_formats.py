@@ -162,6 +162,11 @@ CONTROL = {
     "two pairs": ("BEGIN;\nSELECT 1;\nCOMMIT;\nBEGIN;\nSELECT 2;\nEND;\n", [0, 2, 3, 5]),
     "a pair around a part": ("SELECT 1;\nSTART TRANSACTION;\nSELECT 2;\nCOMMIT;\n", [1, 3]),
     "a COMMIT without BEGIN": ("SELECT 1;\nSELECT 2;\nCOMMIT;\n", [2]),
+    "what ours is, too": (
+        "START TRANSACTION READ WRITE, ISOLATION LEVEL READ COMMITTED;\nSELECT 1;\nCOMMIT;\n"
+        "SELECT 2;\n",
+        [0, 2],
+    ),
 }
 REFUSED = [
     "SELECT 1;\nROLLBACK;\n",
@@ -169,11 +174,12 @@ REFUSED = [
     "SELECT 1;\nBEGIN ISOLATION LEVEL SERIALIZABLE;\nSELECT 2;\nCOMMIT;\n",
     "BEGIN;\nSAVEPOINT a;\nSELECT 1;\nCOMMIT;\nSELECT 2;\n",
     "SELECT 1;\nCOMMIT;\nSET LOCAL a.b = 1;\nSELECT 2;\n",
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;\nSELECT 1;\n",
+    "BEGIN;\nSET TRANSACTION READ ONLY;\nSELECT 1;\nCOMMIT;\n",
 ]
 APART = {
     "a setting": "SET LOCAL a.b = 1",
     "when constraints speak": "SET CONSTRAINTS ALL DEFERRED",
-    "how it isolates": "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
 }
 
 
@@ -207,7 +213,7 @@ def test_where_something_holds_for_one_of_them_each_is_a_step(
     line = 2 + bool(ALONE[format][1])
     assert any(
         "runs step by step, and what stands between them is one step" in note
-        and f"in which line {line} holds until its end" in note
+        and f"which line {line} needs" in note
         for note in one.notes
     )
 
