@@ -62,6 +62,22 @@ async def test_what_is_said_for_one_transaction_holds_in_that_one(
     assert await world.value("SELECT memory <> '7MB' FROM b")
 
 
+async def test_what_a_deferred_constraint_checks_at_a_commit_stops_no_later_part(
+    world: World, tmp_path: Path
+) -> None:
+    await world.execute(
+        "CREATE TABLE p (id int PRIMARY KEY); INSERT INTO p VALUES (1); "
+        "CREATE TABLE c (id int, p int REFERENCES p DEFERRABLE INITIALLY DEFERRED)"
+    )
+    text = (
+        "BEGIN;\nINSERT INTO c VALUES (1, 1);\nCOMMIT;\n"
+        "BEGIN;\nALTER TABLE c ADD COLUMN z int;\nCOMMIT;\n"
+    )
+    (one,) = load_folder(written(tmp_path, {"1_a.sql": text})).migrations
+    outcome = await world.up(one)
+    assert outcome.verdict is Verdict.DONE, outcome.failure
+
+
 async def test_a_part_that_fails_leaves_nothing_of_itself_and_is_run_again(
     world: World, tmp_path: Path
 ) -> None:

@@ -192,6 +192,23 @@ def test_of_what_cannot_be_taken_off_that_is_named_which_cannot(text: str, line:
     assert refused.value.line == line
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("BEGIN; INSERT INTO s.t VALUES (1); COMMIT; BEGIN; ALTER TABLE t ADD a int; COMMIT", 5),
+        ("BEGIN; WITH x AS (DELETE FROM t) SELECT 1; COMMIT; BEGIN; DROP TABLE t; COMMIT", 5),
+        ("UPDATE t SET a = 1; BEGIN; SELECT 1; COMMIT; TRUNCATE t", 5),
+        ("BEGIN; INSERT INTO t VALUES (1); COMMIT; BEGIN; ALTER TABLE u ADD a int; COMMIT", None),
+        ("BEGIN; INSERT INTO t VALUES (1); ALTER TABLE t ADD a int; COMMIT; SELECT 1", None),
+        ("BEGIN; SET LOCAL a.b = 1; SELECT 1; COMMIT; SELECT 2", 2),
+        ("BEGIN; SET LOCAL a.b = 1; SELECT 1; COMMIT; BEGIN; COMMIT", None),
+    ],
+)
+def test_parts_go_apart_where_one_transaction_would_not_do(text: str, line: int | None) -> None:
+    found = script(";\n".join(text.split("; ")), file="f.sql", begun=False)
+    assert found.apart == line
+
+
 def test_where_nothing_may_be_begun_or_ended_one_pair_around_all_of_it_is_taken_off() -> None:
     assert len(script("BEGIN; SELECT 1; COMMIT;", file="f.sql").statements) == 1
     with pytest.raises(ForbiddenSqlError, match="COMMIT is transaction control"):
