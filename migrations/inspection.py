@@ -5,7 +5,7 @@ Nothing is written and, but for a look at rest, no lock is taken; the journal ne
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -196,8 +196,7 @@ async def _glanced(
     Raises what the server raises, also where the journal is not proven.
     """
     await connection.execute(journal.proven(settings.role))
-    published = _published(connection)
-    query = facts_statement("glance", target, settings, target=target, publications=published)
+    query = facts_statement("glance", target, settings, target=target, **_published(connection))
     rows = await connection.fetch(query)
     record = journal.record_of(rows, target)
     if record is None or (facts := facts_of(connection, rows[0])).silent:
@@ -205,7 +204,7 @@ async def _glanced(
     found = Inspection(
         reachable=True,
         server_version=server_version(connection),
-        warnings=_warnings(rows[0]["publications"], rows[0]["log_statement"]),
+        warnings=tuple(_warnings(rows[0])),
     )
     try:
         refuse_schema(facts.target_problem)
@@ -267,21 +266,22 @@ async def _looked(
             refuse_unsuitable(facts)
         if facts.silent and await fire_triggers(connection):
             return await _looked(connection, target, settings, clock)
-        (row,) = await connection.fetch(statement("rights", publications=_published(connection)))
+        (row,) = await connection.fetch(statement("rights", **_published(connection)))
+        rights = Rights(
+            create_schema=row["create_schema"],
+            create_in_target=await _may_create_as(settings.role, connection),
+            superuser=row["superuser"],
+            create_role=row["create_role"],
+            reaches=tuple(row["reaches"]),
+            reaches_more=row["reaches_more"],
+        )
         found = replace(
             found,
             tls=bool(row["tls"]),
             in_recovery=facts.in_recovery,
             place=DatabasePlace(facts.system_identifier, facts.database_oid),
-            rights=Rights(
-                create_schema=row["create_schema"],
-                create_in_target=await _may_create_as(settings.role, connection),
-                superuser=row["superuser"],
-                create_role=row["create_role"],
-                reaches=tuple(row["reaches"]),
-                reaches_more=row["reaches_more"],
-            ),
-            warnings=_warnings(row["publications"], row["log_statement"]),
+            rights=rights,
+            warnings=tuple(_warnings(row)),
         )
         refuse_schema(facts.target_problem)
         if facts.schema_there:
@@ -302,26 +302,26 @@ async def _looked(
     return await _with_remains(connection, target, _with_record(found, facts, record))
 
 
-def _published(connection: Connection) -> Expression:
-    return Expression(journal.publications(server_version(connection)))
+def _published(connection: Connection) -> dict[str, Expression]:
+    question = journal.publications(server_version(connection))
+    return {"publications": Expression(question), "saved": Expression(statement("saved_before"))}
 
 
-def _warnings(publications: str | None, log_statement: str) -> tuple[str, ...]:
-    found = []
-    if publications:
-        found.append(
-            f"what is published with {escaped(publications)} includes migration_ledger.journal, "
-            "and a subscriber stops at a table that it lacks: make the schema and its tables "
-            "there, or publish named tables or schemas instead; rows that data migrations save "
-            "are not sent"
+def _warnings(row: asyncpg.Record) -> Iterator[str]:
+    if row["publications"]:
+        but = f", but for what is in {escaped(row['saved'] or '')} until `ledger db drop-backups`"
+        yield (
+            f"what is published with {escaped(row['publications'])} includes "
+            "migration_ledger.journal, and a subscriber stops at a table that it lacks: make the "
+            "schema and its tables there, or publish named tables or schemas instead; rows that "
+            f"data migrations save are not sent{but if row['saved'] else ''}"
         )
-    if log_statement in ("mod", "all"):
-        found.append(
-            f"log_statement is {log_statement} here, so the server's log holds the text of "
+    if row["log_statement"] in ("mod", "all"):
+        yield (
+            f"log_statement is {row['log_statement']} here, so the server's log holds the text of "
             "migrations and the keys of rows that they move; a superuser can quiet it for the "
             "migrating login: ALTER ROLE … SET log_statement = 'ddl'"
         )
-    return tuple(found)
 
 
 def _stray_warnings(found: Sequence[journal.Stray]) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from migrations.formats.history_table import HistoryTable
 from migrations.formats.naming import base_name, is_program, is_sql, ordered, refuse_programs
 from migrations.formats.sections import Body, Built, assemble, build
 from migrations.formats.way_back import stopping_only_the_way_back
-from migrations.model.migration import Migration, Options, Section, SourceFile
+from migrations.model.migration import Migration, Options, Section, SourceFile, Statement
 
 _MARK = re.compile(rb"^--[ \t]*migrate:(?:up|down)\b", re.MULTILINE)
 _HEADING = re.compile(r"[ \t]*--[ \t]*migrate:(?P<way>up|down)\b", re.IGNORECASE)
@@ -155,7 +155,8 @@ def _built(parts: Sequence[_Part], file: str, read: Legible, reading: Reading) -
             "Write one migrate:up and one migrate:down per file",
         )
     hashed = "".join(part.text for part in parts).encode()
-    statements = tuple(statement for one in built for statement in one.section.statements)
+    statements = tuple(_numbered([one.section for one in built]))
+    options = Options(transaction=all(one.section.options.transaction for one in built))
     broken = next((one.section.broken for one in built if one.section.broken), "")
     return Built(
         Section(
@@ -167,6 +168,15 @@ def _built(parts: Sequence[_Part], file: str, read: Legible, reading: Reading) -
         tuple(sorted({name for one in built for name in one.variables})),
         tuple(note for one in built for note in one.notes),
     )
+
+
+def _numbered(sections: Sequence[Section]) -> Iterator[Statement]:
+    """Their statements; no transaction of one section goes on in the next."""
+    before = 0
+    for section in sections:
+        for one in section.statements:
+            yield replace(one, part=one.part + before) if one.part else one
+        before += max((one.part for one in section.statements), default=0)
 
 
 def _parts(text: str, file: str) -> Iterator[_Part]:

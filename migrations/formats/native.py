@@ -284,6 +284,7 @@ def _body(part: SectionText, file: str, options: Options | None = None) -> Body:
         verify=part.marker.command == "Verify",
         down=part.marker.command == "Down",
         ours=True,
+        batched=options is not None,
         fault=part.fault,
     )
 

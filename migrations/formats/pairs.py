@@ -29,10 +29,19 @@ OTHERS = frozenset(
 SQL_ONLY = re.compile(r"(.*)\.(up|down)\.sql", re.IGNORECASE | re.DOTALL)
 ANY_ENDING = re.compile(r"(.*)\.(up|down)\..+", re.IGNORECASE | re.DOTALL)
 """What the name of a half may end in."""
+_BACK = re.compile(
+    r"(?P<stem>.*[0-9].*?)(?P<by>[-_.])(?P<way>down|undo|rollback|revert)(?P<rest>(?:\.[^./]+)?)\.sql",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What takes back, by its name, the file of another tool that is called so without it."""
 _NO_TRANSACTION = re.compile(
-    r"--[ \t]*(?:no-transaction\b|(?:atlas:txmode[ \t]+none|morph:nontransactional)[ \t]*\r?$)",
+    r"--[ \t]*no-transaction\b|(?:--[^\n]*\n)*?--[ \t]*(?:atlas:txmode[ \t]+none"
+    r"|morph:nontransactional|:disable-transaction|evolve-tx-off|transactional:[ \t]*false)"
+    r"[ \t]*\r?$",
     re.IGNORECASE | re.MULTILINE,
 )
+"""The first line, or for tools that read more of them one of the comments that begin the file:
+Atlas, Mattermost's morph, Migratus, Evolve, yoyo."""
 _DISABLED = re.compile(r"^--[ \t]*postgres-migrations[ \t]+disable-transaction\b", re.MULTILINE)
 """What the tool postgres-migrations takes for the same, wherever it stands in the file."""
 
@@ -80,6 +89,33 @@ def half(
     if split is None:
         return None
     return Half(file, *split, found.group(2).lower(), server, autocommit)
+
+
+def taken_back(files: Sequence[SourceFile]) -> dict[str, str]:
+    """By the name of each file that says it takes another one back, the name of that one.
+
+    Of postgrator `001.undo.users.sql` and `001.do.users.sql`, of db-migrate `1-users-down.sql` and
+    `1-users-up.sql`, of yoyo `0001.users.rollback.sql` and `0001.users.sql`. A name that merely
+    ends so, `5_shut_down.sql`, has none. Raises FolderError for one that can mean nothing else.
+    """
+    names = {file.name for file in files}
+    found: dict[str, str] = {}
+    for file in files:
+        if (back := _BACK.fullmatch(file.name)) is None:
+            continue
+        stem, rest = back["stem"], back["rest"]
+        ups = [f"{stem}{back['by']}{word}{rest}.sql" for word in ("up", "do")]
+        up = next((name for name in (*ups, f"{stem}{rest}.sql") if name in names), None)
+        if up is not None:
+            found[file.name] = up
+        elif back["by"] == "." and back["way"].lower() != "down":
+            raise FolderError(
+                file.name,
+                None,
+                "takes back a migration that is not there",
+                f"Add {stem.rpartition('/')[2]}.sql, or remove the file",
+            )
+    return found
 
 
 @dataclass(slots=True)

@@ -2,13 +2,16 @@
 
     001_name.sql  2023-01-26.0-name.sql  001 a name.sql     an up, one file per version
     001_name.up.sql, 001_name.down.sql                      a pair
+    001.do.sql, 001.undo.sql  1-a-up.sql, 1-a-down.sql      a pair, of postgrator and db-migrate
+    0001.a.sql, 0001.a.rollback.sql                         a pair, of yoyo
     20260102030405_name/migration.sql                       a folder per version, also with down.sql
     2026-01-02-030405_name/up.sql, …/down.sql               the same, as a pair
     0000_name.sql with meta/_journal.json                   the journal gives the order
 
 - Versions are compared number by number, dates with and without dashes alike. A `.sql` file that
   carries none is an error; beside folders with versions it is left alone, with a note.
-- `-- no-transaction` (or `-- atlas:txmode none`) as the first line does what it says, and so do
+- `-- no-transaction` as the first line does what it says, and so do what Atlas, Migratus, Evolve
+  and others write among the first comments (`migrations.formats.pairs`),
   `-- postgres-migrations disable-transaction` on any line and `run_in_transaction = false` in
   Diesel's `metadata.toml`. A file that uses a value which it adds
   to an enum runs step by step. A line `--> statement-breakpoint` (Drizzle) or `--;;` (Migratus)
@@ -56,7 +59,7 @@ from migrations.formats.naming import (
 from migrations.formats.native import is_ours
 from migrations.formats.node_pg_migrate import NodePgMigrate
 from migrations.formats.ordering_file import JOURNAL, by_journal, unnamed
-from migrations.formats.pairs import Half, body_of, half, named_server, paired
+from migrations.formats.pairs import Half, body_of, half, named_server, paired, taken_back
 from migrations.formats.play import PlayEvolutions
 from migrations.formats.section_lines import refuse_section_lines
 from migrations.formats.sections import Body
@@ -123,14 +126,16 @@ class Plain:
 
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         """One migration per version. Raises LoadError."""
-        refuse_programs(files, self.name)
         journal = next((file for file in files if file.name.endswith(JOURNAL)), None)
+        if journal is None:
+            refuse_programs(files, self.name)
         sql = [file for file in files if is_sql(file.name)]
         strays = [file for file in sql if _is_stray(file.name)] if _in_folders(sql) else []
         left_alone = dict.fromkeys((file.name for file in strays), _STRAY)
         if journal:
             strays = unnamed(sql, journal)
-            left_alone = {file.name: f"is not in {journal.name}" for file in strays}
+            programs = [file for file in files if is_program(file.name)]
+            left_alone = {file.name: f"is not in {journal.name}" for file in (*strays, *programs)}
         kept = [file for file in sql if file not in strays]
         metadata = {posixpath.dirname(one.name): one for one in files if _is_metadata(one.name)}
         loaded = [
@@ -188,6 +193,8 @@ def _is_migration(name: str) -> bool:
 def _halves(files: Sequence[SourceFile]) -> list[Half]:
     """What each file is. Raises LoadError."""
     halves = [_in_folder(file) or half(file, base_name(file.name), version_in) for file in files]
+    backs = taken_back([file for file, one in zip(files, halves, strict=True) if one is None])
+    halves = [one or _half_by_name(file, backs) for file, one in zip(files, halves, strict=True)]
     alone = [_alone(file) for file, found in zip(files, halves, strict=True) if found is None]
     whole = [one for one in halves if one and base_name(one.file.name).lower() == WHOLE]
     for one in (*whole, *alone):
@@ -199,6 +206,17 @@ def _halves(files: Sequence[SourceFile]) -> list[Half]:
         for one in alone
     ]
     return [*(one for one in halves if one), *apart_by_name]
+
+
+def _half_by_name(file: SourceFile, backs: Mapping[str, str]) -> Half | None:
+    """What a file is that another one takes back, or that does; `None` for any other."""
+    if file.name not in backs and file.name not in backs.values():
+        return None
+    named = version_in(base_name(file.name)[: -len(SUFFIX)])
+    if named is None:
+        return None
+    direction = "down" if file.name in backs else "up"
+    return Half(file, *named, direction, place=backs.get(file.name, file.name))
 
 
 def _in_folder(file: SourceFile) -> Half | None:

@@ -1,12 +1,17 @@
 """From the text of a section to the section: what all formats do alike.
 
-    text ─▶ placeholders filled ─▶ BEGIN … COMMIT around all of it left out ─▶ statements
+    text ─▶ placeholders filled ─▶ BEGIN and COMMIT left out ─▶ statements
       └── only psql understands it ─▶ refused, or (with leave) the whole text as a program
 
 A down section that cannot be a migration is kept as broken, whether its SQL, its variables or its
 bytes are at fault: the folder loads, as it does for its own tool, and only taking that migration
 back is refused. A marker that cannot be read breaks the Down that it stands in, too
 (`migrations.formats.way_back`); elsewhere, and as a heading, it is an error of its file.
+
+A section has a transaction of its own, which commits at once what a script would commit in parts.
+Where that is not the same, each part is a step: where the section runs step by step anyway, where
+something is said for the rest of a transaction (SET LOCAL), which would hold for longer, and where
+a part changes a table to which one before it has written.
 
 What whoever reads the plan should know comes back as notes with file and line: a wrapper that was
 left out, statements that make the section run step by step, roles that a second database of the
@@ -66,7 +71,8 @@ class Body:
 
     `hashed` is what the checksum is taken from. `placeholder` finds what is to be filled. A section
     is `loose` when its format promises no transaction: then it runs step by step where it uses a
-    value of an enum that it has just added, which no single transaction may. `down` says that the
+    value of an enum that it has just added, which no single transaction may. One that is `batched`
+    runs inside of transactions, and may begin and end none. `down` says that the
     section takes back what an up did: nobody but its author is to blame if it cannot run;
     `ours` that the file is in our own format. `fault` is why there is no text.
     """
@@ -81,6 +87,7 @@ class Body:
     loose: bool = False
     down: bool = False
     ours: bool = False
+    batched: bool = False
     fault: LoadError | None = None
 
     @classmethod
@@ -156,7 +163,7 @@ def _built(body: Body, checksum: str, reading: Reading) -> Built:
             first_line=body.line,
             verify=body.verify,
             foreign=not body.ours,
-            unclosed=not body.loose,
+            begun=None if body.batched else not body.loose and body.options.transaction,
             pattern=body.placeholder,
         )
     except PsqlScriptError as error:
@@ -167,6 +174,8 @@ def _built(body: Body, checksum: str, reading: Reading) -> Built:
     if reads.wrapper:
         # Its author wanted one transaction; where a statement forbids that, it runs step by step.
         options = replace(options, transaction=True)
+    elif reads.apart:
+        options = replace(options, transaction=False)
     added = None
     if (body.loose or reads.control) and options.transaction and not reads.wrapper:
         added = enum_value_used(reads.statements)
@@ -262,10 +271,15 @@ def _notes(body: Body, section: Section, reads: Reads) -> Iterator[str]:
             "section and are left out: it has a transaction of its own"
         )
     if reads.control:
-        lines = ", ".join(map(str, reads.control))
+        lines = ", ".join(dict.fromkeys(map(str, reads.control)))
+        how = "has a transaction of its own, which commits all of it at once"
+        if not section.transactional:
+            how = "runs step by step, and what stands between them is one step"
+        if reads.apart:
+            how += f", which line {reads.apart} needs"
         yield (
             f"{body.file}:{reads.control[0]}: BEGIN and COMMIT on line {lines} are left out: the "
-            "section has a transaction of its own, which commits all of it at once"
+            f"section {how}"
         )
     outside = [one for one in section.statements if one.kind is StatementKind.OUTSIDE]
     if outside and section.options.transaction:

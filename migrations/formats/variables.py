@@ -64,6 +64,8 @@ class Reads(NamedTuple):
     """Lines of the BEGIN and the COMMIT around all of it, which were left out."""
     control: tuple[int, ...] = ()
     """Lines of others that were left out."""
+    apart: int | None = None
+    """As `statements.Script` has it."""
 
 
 def read(
@@ -74,7 +76,7 @@ def read(
     first_line: int = 1,
     verify: bool = False,
     foreign: bool = False,
-    unclosed: bool = False,
+    begun: bool | None = None,
     pattern: re.Pattern[str] = PLACEHOLDER,
 ) -> Reads:
     """Fill the declared placeholders of `sql`, and split it as `statements.script` does.
@@ -90,16 +92,17 @@ def read(
             found = Script(split(text.filled, file=file, first_line=first_line, verify=True))
         else:
             found = script(
-                text.filled, file=file, first_line=first_line, foreign=foreign, unclosed=unclosed
+                text.filled, file=file, first_line=first_line, foreign=foreign, begun=begun
             )
     except LoadError as error:
         raise _explained(error, text, file, first_line, pattern) from None
-    statements, wrapper, control = found
+    statements, wrapper, control, apart = found
     if text.longer:
         statements = tuple(replace(one, line=text.line(one.line, first_line)) for one in statements)
         wrapper = wrapper and (text.line(wrapper[0], first_line), text.line(wrapper[1], first_line))
         control = tuple(text.line(line, first_line) for line in control)
-    return Reads(statements, text.names, text.left, wrapper, control)
+        apart = apart and text.line(apart, first_line)
+    return Reads(statements, text.names, text.left, wrapper, control, apart)
 
 
 class Filled(NamedTuple):

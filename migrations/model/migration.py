@@ -64,7 +64,8 @@ class Statement:
 
     `text` is the statement without its terminating semicolon, `line` the 1-based line in the file
     where it starts, `summary` a short low-cardinality label such as `ALTER TABLE users`, safe for
-    span names and logs (no literals). `migrations.sql.summary` says more, when it is asked.
+    span names and logs (no literals). `migrations.sql.summary` says more, when it is asked. `part`
+    is the transaction, counted from 1, that the script itself has around it; 0 is none.
     """
 
     text: str
@@ -72,6 +73,7 @@ class Statement:
     kind: StatementKind
     summary: str
     concurrent_index: ConcurrentIndex | None = None
+    part: int = 0
 
 
 class Language(StrEnum):

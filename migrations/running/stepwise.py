@@ -1,7 +1,8 @@
 """The way to run a section with statements that cannot run in a transaction.
 
-Ordinary statements commit one by one, each together with its step entry. A statement of the other
-kind is framed by two entries:
+Ordinary statements commit one by one, each together with its step entry; those of one transaction
+of the script's own (`Statement.part`) commit together. A statement of the other kind is framed by
+two entries:
 
     intent ──▶ statement, alone and outside of any transaction ──▶ step done
        │
@@ -27,7 +28,9 @@ COMMIT (`Migration.verified_after`): it is one step, whatever the number of its 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import asyncpg
 
@@ -62,6 +65,8 @@ from migrations.target.entries import NewEntry, State, entry_for
 from migrations.target.session import is_connection_lost
 from migrations.target.target import Target
 
+Step: TypeAlias = Sequence[tuple[int, Statement]]
+"""Statements that commit together, each with its number in the section."""
 NOTHING_TOOK_EFFECT = "cleaned up; no statement had taken effect"
 
 
@@ -78,12 +83,13 @@ async def run_stepwise(target: Target, run: Execute) -> NewEntry:
     done = run.resume.done if run.resume else frozenset[int]()
     intended = run.resume.intents if run.resume else frozenset[int]()
     notes = [run.note]
-    for number, statement in enumerate(run.section.statements, start=1):
+    for step in _steps(run.section):
+        number, statement = step[-1]
         if number in done:
             continue
         outside = statement.kind is StatementKind.OUTSIDE or number in intended
         try:
-            if outside or not await _ordinary(target, run, number, statement):
+            if outside or not await _ordinary(target, run, step):
                 notes.append(await _outside(target, run, number, statement))
         except StatementFailed as failed:
             failed.beside = failed.beside or statement
@@ -96,6 +102,19 @@ async def run_stepwise(target: Target, run: Execute) -> NewEntry:
             raise ours from None
     run = replace(run, note="; ".join(filter(None, notes)))
     return await _finish(target, run, started, len(run.section.statements))
+
+
+def _steps(section: Section) -> Sequence[Step]:
+    """The statements with their numbers, those of one transaction of the script's together."""
+    steps: list[list[tuple[int, Statement]]] = []
+    part = 0
+    for number, statement in enumerate(section.statements, start=1):
+        if part and statement.part == part:
+            steps[-1].append((number, statement))
+        else:
+            steps.append([(number, statement)])
+        part = statement.part
+    return steps
 
 
 async def cleaned(target: Target, run: Execute) -> Execute:
@@ -151,25 +170,27 @@ async def _whole(target: Target, run: Execute) -> int:
     return count
 
 
-async def _ordinary(target: Target, run: Execute, number: int, statement: Statement) -> bool:
-    """One statement and its step entry in one transaction; `False` if the server takes it in none.
+async def _ordinary(target: Target, run: Execute, step: Step) -> bool:
+    """A step and its entry in one transaction; `False` if the server takes its statement in none.
 
     Raises StatementFailed.
     """
     total = len(run.section.statements)
+    last, closing = step[-1]
 
     async def once() -> None:
         started = target.clock.monotonic()
         await begin(target, run.section.options)
-        await _carry(target, run.section, number)
-        await run_statement(target, run.migration, statement, number, total)
-        done = _step_done(run, number, statement, elapsed_ms(target.clock, started))
-        await commit(target, done, statement)
+        await _carry(target, run.section, step[0][0])
+        for number, statement in step:
+            await run_statement(target, run.migration, statement, number, total)
+        done = _step_done(run, last, closing, elapsed_ms(target.clock, started))
+        await commit(target, replace(done, statements=len(step)), closing)
 
     try:
         await retrying(target, once)
     except StatementFailed as failed:
-        if isinstance(failed.cause, TAKES_NO_TRANSACTION):
+        if len(step) == 1 and isinstance(failed.cause, TAKES_NO_TRANSACTION):
             return False
         raise
     return True

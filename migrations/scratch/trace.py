@@ -153,7 +153,10 @@ class _Tracer:
         found: list[TracedStatement] = []
         standing: list[str] = []
         """What statements have said of the rest of the transaction that they share."""
+        part = 0
         for statement, one in zip(section.statements, blank, strict=True):
+            if statement.part != part and not section.transactional:
+                standing, part = [], statement.part
             if session.is_closed():
                 found.append(replace(one, untraced=_LOST, fails=True))
                 continue
@@ -171,7 +174,7 @@ class _Tracer:
                     found.append(replace(one, untraced=_why(session, error), fails=True))
                     continue
                 found.append(one)
-            if _lasts(raw) and section.transactional:
+            if _lasts(raw) and (section.transactional or part):
                 standing.append(statement.text)
         return found
 

@@ -51,9 +51,11 @@ _HARMLESS = frozenset(
 r"""Meta-commands that neither end a transaction nor choose what runs.
 
 `\gexec` runs what a query returns, which nobody knows before; so does a bare `:name` whose value
-comes from elsewhere (`_BRINGING`).
+comes from elsewhere (`_BRINGING`), or is set to what may end a statement and hold others.
 """
-_BRINGING = re.compile(r"\\(?:gset|prompt|getenv)\b|^[ \t]*\\set\b[^\n]*`", re.MULTILINE)
+_BRINGING = re.compile(
+    r"\\(?:gset|prompt|getenv)\b|^[ \t]*\\set[ \t]+\S+[^\n]*?[`;:\\]", re.MULTILINE
+)
 
 
 def referenced(text: str, declared: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

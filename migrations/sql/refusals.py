@@ -29,9 +29,13 @@ _LOCK_REMEDY = (
     "for a lock of your own use pg_advisory_xact_lock(), which ends with the transaction"
 )
 _TRANSACTION_REMEDY = (
-    "Leave it out: every migration runs in a transaction of its own, and only one plain BEGIN and "
-    "COMMIT around the whole section are taken off; to commit between statements, mark the section "
+    "Leave it out: every migration runs in a transaction of its own, and only plain BEGIN and "
+    "COMMIT that belong together are taken off; to commit between statements, mark the section "
     "as one without a transaction (`-- +migrate Up notransaction`)"
+)
+_OURS_REMEDY = (
+    "Leave it out: the transaction of a migration has begun before, as one that is READ COMMITTED "
+    "and READ WRITE; what others must not change meanwhile is locked with LOCK TABLE"
 )
 _BODY_REMEDY = (
     "Let the caller commit: a body that commits cannot run inside a migration's transaction"
@@ -127,8 +131,31 @@ def script_refusal(text: str) -> StatementRefusal | None:
 
 
 def _transaction_control(node: Any, text: str) -> StatementRefusal | None:
+    if changed := changed_isolation(node.options):
+        return StatementRefusal(f"BEGIN … {changed} is transaction control", _OURS_REMEDY)
     word = text.split(maxsplit=1)[0].upper().rstrip(";")
     return StatementRefusal(f"{word} is transaction control", _TRANSACTION_REMEDY)
+
+
+def changed_isolation(options: Iterable[tree.Node]) -> str:
+    """What options of a transaction ask for that ours is not; empty where nothing."""
+    for option in options:
+        value = option.def_elem.arg.a_const
+        if option.def_elem.defname == "transaction_isolation":
+            if value.sval.sval not in ("read committed", "read uncommitted"):
+                return f"ISOLATION LEVEL {value.sval.sval.upper()}"
+        elif option.def_elem.defname == "transaction_read_only" and value.ival.ival:
+            return "READ ONLY"
+    return ""
+
+
+def _isolates(node: Any, text: str) -> StatementRefusal | None:
+    if node.kind != tree.VAR_SET_MULTI or node.name == "SESSION CHARACTERISTICS":
+        return _unlocks(node, text)
+    snapshot = node.name != "TRANSACTION"
+    if changed := "SNAPSHOT" if snapshot else changed_isolation(node.args):
+        return StatementRefusal(f"SET TRANSACTION {changed} is transaction control", _OURS_REMEDY)
+    return None
 
 
 def _discards_all(node: Any, text: str) -> StatementRefusal | None:
@@ -232,6 +259,7 @@ def _several_indexes(node: Any, text: str) -> StatementRefusal | None:
 
 _RULES: dict[str, Callable[[Any, str], StatementRefusal | None]] = {
     "transaction_stmt": _transaction_control,
+    "variable_set_stmt": _isolates,
     "discard_stmt": _discards_all,
     "do_stmt": _do_block,
     "create_function_stmt": _function_body,

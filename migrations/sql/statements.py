@@ -7,32 +7,46 @@ remedy; `migrations.sql.refusals` holds those rules, `migrations.sql.grammar` th
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from migrations.errors import ForbiddenSqlError, LoadError, PsqlScriptError, SqlSyntaxError
 from migrations.model.migration import Statement, StatementKind
 from migrations.sql.classify import concurrent_index, kind_of
 from migrations.sql.grammar import TOO_DEEP, GrammarError, RawStatement, parse, tree
-from migrations.sql.refusals import refusal
-from migrations.sql.summary import summary_of
+from migrations.sql.refusals import changed_isolation, refusal
+from migrations.sql.summary import summary_of, tables_of
 
 _INLINE_COPY = re.compile(r"\bcopy\b[^;]*\bfrom\s+stdin\b[^;]*;", re.IGNORECASE)
 _PSQL_VARIABLE = re.compile(r""":(?:'\w+'|"\w+"|[A-Za-z_]\w*|\{)""")
 _QUOTED_WORD_MAX_CHARS = 40
 _SETS = (tree.VAR_SET_VALUE, tree.VAR_SET_DEFAULT, tree.VAR_RESET)
 _BEGINS = (tree.TRANS_STMT_BEGIN, tree.TRANS_STMT_START)
+_WRITES = ("insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "select_stmt", "copy_stmt")
+"""A SELECT may have one of the others in its WITH."""
+_ALTERS = (
+    "alter_table_stmt",
+    "rename_stmt",
+    "drop_stmt",
+    "truncate_stmt",
+    "index_stmt",
+    "create_trig_stmt",
+)
 
 
 class Script(NamedTuple):
     """A section in statements.
 
     `wrapper` are the lines of the BEGIN and COMMIT around all of it that were left out, `control`
-    those of others that were.
+    those of others that were. `apart` is the line of a statement for whose sake the parts between
+    these have to be transactions of their own.
     """
 
     statements: tuple[Statement, ...]
     wrapper: tuple[int, int] | None = None
     control: tuple[int, ...] = ()
+    apart: int | None = None
 
 
 def split(
@@ -48,30 +62,34 @@ def split(
 
 
 def script(
-    sql: str, *, file: str, first_line: int = 1, foreign: bool = False, unclosed: bool = False
+    sql: str, *, file: str, first_line: int = 1, foreign: bool = False, begun: bool | None = None
 ) -> Script:
     """As `split`, and one BEGIN … COMMIT around all of it is left out. Raises as `split`.
 
     Settings of the session may stand before that BEGIN. `foreign` says that the text was written
-    for another tool (`migrations.sql.refusals`). Then every plain BEGIN and COMMIT is left out:
-    what was to be committed in parts is committed at once. A BEGIN that nothing commits is refused
-    unless it may be `unclosed`, because the tool ends the transaction itself.
+    for another tool (`migrations.sql.refusals`). `begun` says whether there is a transaction when
+    the script begins, and somebody else who ends the last one; `None` that it may begin and end
+    none. Else every other plain BEGIN and COMMIT is left out, too, and each statement knows its
+    part. A BEGIN that nothing commits is refused where nobody else does.
     """
     raw = _parsed(sql, file, first_line)
-    begin = settings_before(raw)
+    before = settings_before(raw)
+    wrapped = _wrapped(raw[before:])
+    parts = None if wrapped or begun is None else _parts(raw, begun=begun)
+    if not wrapped and parts is None:
+        # What is not plain is named, and not the pair around it.
+        odd = any(_controls(item) and not _is_plain(item.node) for item in raw)
+        named = [item for item in raw if not (odd and _controls(item) and _is_plain(item.node))]
+        return Script(_statements(sql, named, file, first_line, foreign=foreign))
     data = sql.encode()
-    if _wrapped(raw[begin:]):
-        left_out = [raw[begin], raw[-1]]
-    elif foreign and _is_plain_control(raw, unclosed=unclosed):
-        left_out = [item for item in raw if item.field == "transaction_stmt"]
-    else:
-        return Script(_statements(sql, raw, file, first_line, foreign=foreign))
-    lines = [first_line + data.count(b"\n", 0, item.start) for item in left_out]
-    inside = [item for item in raw if item not in left_out]
+    control = [item for item in raw if _controls(item)]
+    lines = [first_line + data.count(b"\n", 0, item.start) for item in control]
+    inside = [item for item in raw if not _controls(item)]
     statements = _statements(sql, inside, file, first_line, foreign=foreign)
-    if _wrapped(raw[begin:]):
+    if wrapped:
         return Script(statements, wrapper=(lines[0], lines[1]))
-    return Script(statements, control=tuple(lines))
+    statements = tuple(map(_in_part, statements, parts or ()))
+    return Script(statements, control=tuple(lines), apart=_apart(inside, statements))
 
 
 def settings_before(raw: list[RawStatement]) -> int:
@@ -102,34 +120,86 @@ def _parsed(sql: str, file: str, first_line: int) -> list[RawStatement]:
         raise _explain(sql, error, file, first_line) from None
 
 
-def _is_plain_control(raw: list[RawStatement], *, unclosed: bool) -> bool:
-    """Whether there is BEGIN or COMMIT, nothing else that controls transactions, and no option.
+def _parts(raw: list[RawStatement], *, begun: bool) -> list[int] | None:
+    """In which transaction of its script each statement stands that begins and ends none.
 
-    What is said for the rest of a transaction (SET LOCAL, SET CONSTRAINTS) would hold for longer.
+    0 is in none; so is a part that holds what no transaction takes, because its statements can be
+    run one by one only. `None` where the script begins and ends no transactions, or not plainly, or
+    says something for the rest of one (SET LOCAL) where it has none.
     """
-    if any(
-        item.field == "constraints_set_stmt"
-        or (isinstance(item.node, tree.VariableSetStmt) and item.node.is_local)
-        for item in raw
-    ):
-        return False
-    control = [item.node for item in raw if item.field == "transaction_stmt"]
-    plain = all(
-        (node.kind in _BEGINS and not node.options)
-        or (node.kind == tree.TRANS_STMT_COMMIT and not node.chain)
-        for node in control
-    )
-    return bool(control) and plain and (unclosed or control[-1].kind not in _BEGINS)
+    found: list[tuple[int, RawStatement]] = []
+    number, part = int(begun), int(begun)
+    for item in raw:
+        if not _controls(item):
+            found.append((part, item))
+        elif not _is_plain(item.node):
+            return None
+        elif item.node.kind not in _BEGINS:
+            part = 0
+        elif not part:
+            number += 1
+            part = number
+    dissolved = {one for one, item in found if kind_of(item) is StatementKind.OUTSIDE}
+    parts = [(0 if one in dissolved else one, item) for one, item in found]
+    lost = any(_holds_for_transaction(item) for one, item in parts if not one)
+    if len(found) == len(raw) or lost or (part and not begun):
+        return None
+    return [one for one, _ in parts]
+
+
+def _apart(raw: list[RawStatement], statements: Sequence[Statement]) -> int | None:
+    """The line of the first statement that forbids one transaction for all parts, if there is one.
+
+    It says something for the rest of its own, or it changes a table to which a part before it has
+    written: what a deferred constraint has yet to check there would stop it.
+    """
+    if len({one.part for one in statements}) < 2:
+        return None
+    written: dict[str, int] = {}
+    for item, one in zip(raw, statements, strict=True):
+        if _holds_for_transaction(item):
+            return one.line
+        tables = {name.rpartition(".")[2] for name in tables_of(item)}
+        if item.field in _WRITES:
+            written |= dict.fromkeys(tables, one.part)
+        elif item.field in _ALTERS and any(
+            written.get(table, one.part) != one.part or (table in written and not one.part)
+            for table in tables
+        ):
+            return one.line
+    return None
+
+
+def _in_part(statement: Statement, part: int) -> Statement:
+    return replace(statement, part=part) if part else statement
+
+
+def _controls(item: RawStatement) -> bool:
+    return item.field == "transaction_stmt"
+
+
+def _is_plain(node: Any) -> bool:
+    """Whether it is a BEGIN of what every transaction is, or a COMMIT that begins nothing."""
+    if node.kind in _BEGINS:
+        return changed_isolation(node.options) == ""
+    return node.kind == tree.TRANS_STMT_COMMIT and not node.chain
+
+
+def _holds_for_transaction(item: RawStatement) -> bool:
+    """Whether it says something for the rest of its transaction, and no longer."""
+    if isinstance(item.node, tree.VariableSetStmt):
+        return bool(item.node.is_local)
+    return item.field == "constraints_set_stmt"
 
 
 def _wrapped(raw: list[RawStatement]) -> bool:
     """Whether a plain BEGIN is the first statement and a plain COMMIT the last, and no other."""
-    control = [item.field == "transaction_stmt" for item in raw]
+    control = [_controls(item) for item in raw]
     if len(raw) < 2 or not (control[0] and control[-1]) or any(control[1:-1]):
         return False
     first, last = raw[0].node, raw[-1].node
-    begins = first.kind in _BEGINS and not first.options
-    return begins and last.kind == tree.TRANS_STMT_COMMIT and not last.chain
+    plain = _is_plain(first) and _is_plain(last)
+    return plain and first.kind in _BEGINS and last.kind not in _BEGINS
 
 
 def _statements(

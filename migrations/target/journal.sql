@@ -338,6 +338,18 @@ WHERE p.puballtables OR EXISTS (
     WHERE s.pnpubid OPERATOR(pg_catalog.=) p.oid AND s.pnnspid OPERATOR(pg_catalog.=)
         pg_catalog.to_regnamespace('migration_ledger')::pg_catalog.oid)
 
+-- name: saved_before
+-- The tables of saved rows that a publication of all tables sends, because they were made before it.
+SELECT pg_catalog.string_agg(pg_catalog.concat('migration_ledger.', pg_catalog.quote_ident(c.relname)), ', '
+    ORDER BY c.relname)
+FROM pg_catalog.pg_class AS c
+WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.to_regnamespace('migration_ledger')
+    AND c.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog."char"
+    AND c.relpersistence OPERATOR(pg_catalog.=) 'p'::pg_catalog."char"
+    AND (pg_catalog.starts_with(c.relname::pg_catalog.text, 'backup_')
+        OR c.relname OPERATOR(pg_catalog.=) 'saved')
+    AND pg_catalog.pg_relation_size(c.oid) OPERATOR(pg_catalog.>) 0::bigint
+
 -- name: proven
 -- In front of reading the journal of a database that is known: goes on only if schema and journal belong
 -- to this very login, or to the fitting role, nobody else may enter the schema, and the journal is as
@@ -600,7 +612,8 @@ SELECT pg_catalog.pg_backend_pid() AS backend_pid,
     true AS installed, true AS schema_there, (:target_problem) AS target_problem,
     CURRENT_TIMESTAMP AS clock,
     NULL AS journal_owner, NULL AS default_grants, false AS event_triggers,
-    (:publications) AS publications, pg_catalog.current_setting('log_statement') AS log_statement,
+    (:publications) AS publications, (:saved) AS saved,
+    pg_catalog.current_setting('log_statement') AS log_statement,
     seq, head, command, rollout, migration, direction, step, state,
     up_checksum, down_checksum, statements, note, failure, reason, database_uuid, owner,
     epoch_term, epoch_position, finished_at, duration_ms, made_by
@@ -934,7 +947,8 @@ SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'
         WHERE g.rolcreaterole AND pg_catalog.pg_has_role(session_user, g.oid, 'MEMBER')) AS create_role,
     (SELECT ssl FROM pg_catalog.pg_stat_ssl
      WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()) AS tls,
-    (:publications) AS publications, pg_catalog.current_setting('log_statement') AS log_statement,
+    (:publications) AS publications, (:saved) AS saved,
+    pg_catalog.current_setting('log_statement') AS log_statement,
     reached.names[1:3] AS reaches,
     GREATEST(pg_catalog.cardinality(reached.names) OPERATOR(pg_catalog.-) 3, 0) AS reaches_more
 FROM pg_catalog.pg_roles AS r,

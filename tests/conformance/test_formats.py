@@ -162,15 +162,25 @@ CONTROL = {
     "two pairs": ("BEGIN;\nSELECT 1;\nCOMMIT;\nBEGIN;\nSELECT 2;\nEND;\n", [0, 2, 3, 5]),
     "a pair around a part": ("SELECT 1;\nSTART TRANSACTION;\nSELECT 2;\nCOMMIT;\n", [1, 3]),
     "a COMMIT without BEGIN": ("SELECT 1;\nSELECT 2;\nCOMMIT;\n", [2]),
+    "what ours is, too": (
+        "START TRANSACTION READ WRITE, ISOLATION LEVEL READ COMMITTED;\nSELECT 1;\nCOMMIT;\n"
+        "SELECT 2;\n",
+        [0, 2],
+    ),
 }
 REFUSED = [
     "SELECT 1;\nROLLBACK;\n",
     "BEGIN;\nSELECT 1;\nCOMMIT AND CHAIN;\nSELECT 2;\nCOMMIT;\n",
     "SELECT 1;\nBEGIN ISOLATION LEVEL SERIALIZABLE;\nSELECT 2;\nCOMMIT;\n",
     "BEGIN;\nSAVEPOINT a;\nSELECT 1;\nCOMMIT;\nSELECT 2;\n",
-    "BEGIN;\nSET LOCAL a.b = 1;\nCOMMIT;\nSELECT 2;\n",
+    "SELECT 1;\nCOMMIT;\nSET LOCAL a.b = 1;\nSELECT 2;\n",
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;\nSELECT 1;\n",
+    "BEGIN;\nSET TRANSACTION READ ONLY;\nSELECT 1;\nCOMMIT;\n",
 ]
-FOREIGN = sorted(set(ALONE) - {"sql-migrate"})
+APART = {
+    "a setting": "SET LOCAL a.b = 1",
+    "when constraints speak": "SET CONSTRAINTS ALL DEFERRED",
+}
 
 
 def bare(path: Path, format: str, text: str) -> Path:
@@ -179,7 +189,7 @@ def bare(path: Path, format: str, text: str) -> Path:
 
 
 @pytest.mark.parametrize("how", CONTROL)
-@pytest.mark.parametrize("format", FOREIGN)
+@pytest.mark.parametrize("format", ALONE)
 def test_transactions_of_a_script_are_left_out_with_a_note(
     tmp_path: Path, format: str, how: str
 ) -> None:
@@ -191,7 +201,24 @@ def test_transactions_of_a_script_are_left_out_with_a_note(
     assert any(f"BEGIN and COMMIT on line {told} are left out" in note for note in one.notes)
 
 
-@pytest.mark.parametrize("format", FOREIGN)
+@pytest.mark.parametrize("what", APART)
+@pytest.mark.parametrize("format", ALONE)
+def test_where_something_holds_for_one_of_them_each_is_a_step(
+    tmp_path: Path, format: str, what: str
+) -> None:
+    text = f"BEGIN;\n{APART[what]};\nSELECT 1;\nCOMMIT;\nBEGIN;\nSELECT 2;\nCOMMIT;\n"
+    (one,) = load_folder(bare(tmp_path, format, text), format).migrations
+    assert not one.up.transactional
+    assert [statement.part for statement in one.up.statements] == [1, 1, 2]
+    line = 2 + bool(ALONE[format][1])
+    assert any(
+        "runs step by step, and what stands between them is one step" in note
+        and f"which line {line} needs" in note
+        for note in one.notes
+    )
+
+
+@pytest.mark.parametrize("format", ALONE)
 def test_a_value_that_was_committed_before_its_use_still_is(tmp_path: Path, format: str) -> None:
     text = "ALTER TYPE mood ADD VALUE 'b';\nCOMMIT;\nINSERT INTO t VALUES ('b');\n"
     (one,) = load_folder(bare(tmp_path, format, text), format).migrations

@@ -197,6 +197,17 @@ async def test_what_reaches_our_tables_all_the_same_is_warned_of_with_its_remedy
         assert "log_statement is all" in logged
 
 
+async def test_rows_that_were_saved_before_somebody_published_everything_are_warned_of(
+    world: World,
+) -> None:
+    await world.execute(MAKE)
+    await world.up(moved())
+    await world.execute_as_superuser("CREATE PUBLICATION everything FOR ALL TABLES")
+    for look in (inspect, glance):
+        (published,) = (await look(world.settings)).warnings
+        assert "but for what is in migration_ledger.backup_010 until `ledger db drop-" in published
+
+
 async def test_what_a_crash_took_of_saved_rows_is_said_and_not_called_restored(
     world: World,
 ) -> None:

@@ -190,8 +190,8 @@ def test_bytes_that_would_be_misread_are_refused(
 
 def test_errors_inside_a_section_count_lines_from_the_top_of_the_file() -> None:
     with pytest.raises(LoadError) as refused:
-        load("-- head\n\n-- +migrate Up\nSELECT 1;\n\nCOMMIT;\n")
-    assert str(refused.value).startswith("1_a.sql:6: COMMIT is transaction control. ")
+        load("-- head\n\n-- +migrate Up\nSELECT 1;\n\nROLLBACK;\n")
+    assert str(refused.value).startswith("1_a.sql:6: ROLLBACK is transaction control. ")
 
 
 @pytest.mark.parametrize("name", ["init.sql", "_1.sql", "1a.sql", ".sql", "1_.sql"])

@@ -76,7 +76,17 @@ def test_pairs_with_dates_are_pairs() -> None:
 
 
 @pytest.mark.parametrize(
-    "first", ["-- no-transaction", "-- atlas:txmode none", "-- NO-TRANSACTION\r"]
+    "first",
+    [
+        "-- no-transaction",
+        "-- NO-TRANSACTION\r",
+        "-- atlas:txmode none",
+        "-- why\n-- atlas:txmode none",
+        "-- morph:nontransactional",
+        "-- :disable-transaction",
+        "-- evolve-tx-off",
+        "--\n-- depends: 0001.a\n-- transactional: false",
+    ],
 )
 def test_the_first_line_can_switch_the_transaction_off(first: str) -> None:
     (migration,) = load("1_a.sql", text=f"{first}\nSELECT 1;".encode())
@@ -357,3 +367,37 @@ def test_prismas_folders_run_in_the_order_of_their_names_with_and_without_a_time
 def test_numbers_in_the_place_of_dates_run_in_the_order_of_numbers() -> None:
     loaded = load("10_b/migration.sql", "2_a/migration.sql")
     assert [one.version for one in loaded] == ["2", "10"]
+
+
+@pytest.mark.parametrize(
+    ("up", "down"),
+    [
+        ("001.do.sql", "001.undo.sql"),
+        ("001.do.users.sql", "001.undo.users.sql"),
+        ("20200101000000-users-up.sql", "20200101000000-users-down.sql"),
+        ("0001.users.sql", "0001.users.rollback.sql"),
+        ("1_users.sql", "1_users.revert.sql"),
+        ("1_users.sql", "1_users_down.sql"),
+    ],
+)
+def test_names_of_other_tools_make_pairs_too(up: str, down: str) -> None:
+    (one,) = Plain().load([SourceFile(up, SQL), SourceFile(down, b"DROP TABLE t;")], AS_IT_IS)
+    assert [file.name for file in one.files] == [up, down]
+    assert one.down is not None
+    assert one.down.statements[0].summary == "DROP TABLE t"
+    assert Plain().rebuild(one.version, one.name, one.files, AS_IT_IS) == one
+
+
+def test_a_name_that_ends_like_a_way_back_is_none_without_what_it_would_take_back() -> None:
+    names = ["5_shut_down.sql", "6_thumbs_up.sql", "7-undo.sql"]
+    assert [one.down for one in load(*names)] == [None, None, None]
+    for name in ("8.undo.sql", "8_a.rollback.sql", "8.undo.a.sql"):
+        with pytest.raises(FolderError, match="takes back a migration that is not there"):
+            load(*names, name)
+
+
+@pytest.mark.parametrize("name", ["0001_b.ts", "0002_seed.js"])
+def test_a_program_that_a_journal_does_not_name_is_left_alone_too(name: str) -> None:
+    stray = SourceFile(name, b"export {}")
+    (one,) = Plain().load([SourceFile("0000_a.sql", SQL), stray, journal("0000_a")], AS_IT_IS)
+    assert one.notes[-1] == f"{name}: is not in meta/_journal.json, and is left alone"

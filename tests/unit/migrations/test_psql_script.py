@@ -43,6 +43,11 @@ def test_a_value_that_ends_the_transaction_is_seen(value: str, open_: bool) -> N
         ("\\getenv n HOME\nSELECT :n;\n", False),
         ("\\set n `date`\nSELECT :n;\n", False),
         ("\\set n 1\nSELECT :n;\n", True),
+        ("\\set n '1; COMMIT'\nSELECT :n;\n", False),
+        ("\\set n '1\\073 COMMIT'\nSELECT :n;\n", False),
+        ("\\set m '; COMMIT'\n\\set n 1 :m\nSELECT :n;\n", False),
+        ("\\set n '1; COMMIT'\nSELECT :'n';\n", True),
+        ("\\set n 'a b'\nSELECT ':n';\n", True),
         ("SELECT 1 \\g\n", True),
     ],
 )

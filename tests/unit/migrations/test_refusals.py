@@ -151,3 +151,65 @@ def test_another_tools_file_may_create_a_procedure_that_commits() -> None:
 def test_a_block_that_commits_is_refused_in_every_format_with_what_to_write_instead() -> None:
     with pytest.raises(ForbiddenSqlError, match=r"COMMIT inside a DO block.*\+migrate Data"):
         script("DO $$ BEGIN COMMIT; END $$", file="f.sql", foreign=True)
+
+
+def parts(text: str, *, begun: bool) -> list[int]:
+    """In which part of the script each of its statements stands."""
+    found = script(";\n".join(text.split("; ")), file="f.sql", begun=begun)
+    return [one.part for one in found.statements]
+
+
+@pytest.mark.parametrize(
+    ("text", "alone", "in_a_transaction"),
+    [
+        ("BEGIN; SELECT 1; COMMIT; SELECT 2; BEGIN; SELECT 3; END", [1, 0, 2], [1, 0, 2]),
+        ("SELECT 1; BEGIN; SELECT 2; COMMIT; SELECT 3", [0, 1, 0], [1, 1, 0]),
+        ("SELECT 1; COMMIT; SELECT 2", [0, 0], [1, 0]),
+        ("BEGIN; BEGIN; SELECT 1; COMMIT; COMMIT; BEGIN; COMMIT; SELECT 2", [1, 0], [1, 0]),
+        ("BEGIN; SELECT 1; COMMIT; BEGIN; VACUUM; SELECT 2; COMMIT", [1, 0, 0], [1, 0, 0]),
+    ],
+)
+def test_the_parts_of_a_script_are_what_it_commits_together(
+    text: str, alone: list[int], in_a_transaction: list[int]
+) -> None:
+    assert parts(text, begun=False) == alone
+    assert parts(text, begun=True) == in_a_transaction
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("BEGIN;\nSAVEPOINT a;\nSELECT 1;\nCOMMIT;\nSELECT 2;", 2),
+        ("BEGIN;\nSELECT 1;\nCOMMIT;\nSELECT 2;\nROLLBACK;", 5),
+        ("BEGIN;\nSELECT 1;\nCOMMIT AND CHAIN;\nSELECT 2;\nCOMMIT;", 3),
+        ("SELECT 1;\nBEGIN;\nSELECT 2;", 2),
+        ("BEGIN;\nSET LOCAL a.b = 1;\nVACUUM;\nCOMMIT;\nBEGIN;\nSELECT 1;\nCOMMIT;", 1),
+    ],
+)
+def test_of_what_cannot_be_taken_off_that_is_named_which_cannot(text: str, line: int) -> None:
+    with pytest.raises(ForbiddenSqlError, match="is transaction control") as refused:
+        script(text, file="f.sql", begun=False)
+    assert refused.value.line == line
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("BEGIN; INSERT INTO s.t VALUES (1); COMMIT; BEGIN; ALTER TABLE t ADD a int; COMMIT", 5),
+        ("BEGIN; WITH x AS (DELETE FROM t) SELECT 1; COMMIT; BEGIN; DROP TABLE t; COMMIT", 5),
+        ("UPDATE t SET a = 1; BEGIN; SELECT 1; COMMIT; TRUNCATE t", 5),
+        ("BEGIN; INSERT INTO t VALUES (1); COMMIT; BEGIN; ALTER TABLE u ADD a int; COMMIT", None),
+        ("BEGIN; INSERT INTO t VALUES (1); ALTER TABLE t ADD a int; COMMIT; SELECT 1", None),
+        ("BEGIN; SET LOCAL a.b = 1; SELECT 1; COMMIT; SELECT 2", 2),
+        ("BEGIN; SET LOCAL a.b = 1; SELECT 1; COMMIT; BEGIN; COMMIT", None),
+    ],
+)
+def test_parts_go_apart_where_one_transaction_would_not_do(text: str, line: int | None) -> None:
+    found = script(";\n".join(text.split("; ")), file="f.sql", begun=False)
+    assert found.apart == line
+
+
+def test_where_nothing_may_be_begun_or_ended_one_pair_around_all_of_it_is_taken_off() -> None:
+    assert len(script("BEGIN; SELECT 1; COMMIT;", file="f.sql").statements) == 1
+    with pytest.raises(ForbiddenSqlError, match="COMMIT is transaction control"):
+        script("SELECT 1; COMMIT;", file="f.sql")
