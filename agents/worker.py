@@ -46,7 +46,7 @@ from migrations.engine import Engine
 from migrations.errors import ClockApart, IdentityMismatch, StaleEpoch, TooLate
 from migrations.inspection import Inspection
 from migrations.model.attempt import Failure, FailureClass, Verdict
-from migrations.model.clocks import ComparedClock
+from migrations.model.clocks import ComparedClock, moment_text
 from migrations.model.work import Outcome
 from migrations.target.preconditions import check_expected, outside_changes
 from migrations.target.refusals import stale_epoch
@@ -296,9 +296,7 @@ class Worker:
         """Why the look is too old; `None` when it is not."""
         if command.expires_at > self._clock.now():
             return None
-        return Failure(
-            FailureClass.EXPIRED, f"to be started before {command.expires_at.isoformat()}"
-        )
+        return Failure(FailureClass.EXPIRED, _begin_by(command))
 
     def _is_overtaken(self, command: ApplyCommand) -> bool:
         """Whether this agent has worked on a later order."""
@@ -372,8 +370,11 @@ def _cancelled(why: str) -> Ended:
 
 
 def _expired(command: ApplyCommand) -> Ended:
-    why = f"to be started before {command.expires_at.isoformat()}"
-    return Ended(Verdict.EXPIRED, Failure(TooLate.kind, why))
+    return Ended(Verdict.EXPIRED, Failure(TooLate.kind, _begin_by(command)))
+
+
+def _begin_by(command: ApplyCommand | InspectCommand) -> str:
+    return f"to be started before {moment_text(command.expires_at)}"
 
 
 def _overtaken(command: ApplyCommand) -> Ended:

@@ -163,7 +163,7 @@ class ReadModelsBehind(LedgerError):
     exit_code = 5
 
     def __init__(self, position: int, head: int) -> None:
-        lacking = "1 event" if head - position == 1 else f"{head - position} events"
+        lacking = "1 event" if head - position == 1 else f"{head - position:,} events"
         super().__init__(
             f"what can be shown is {lacking} behind the log, nobody brings it up to "
             "date, and this role may not; start `ledger serve`, or connect as a member of "

@@ -21,6 +21,8 @@ from migrations.model.attempt import Epoch, Identity, Rights
 SHARED_LOGIN = "shared_login"
 """The label by which somebody accepts a login that reaches further than its database."""
 ACCEPTED = "accepted"
+SILENT = "no answer came; does `ledger-agent run` work in that pool?"
+"""Of a database that has not answered."""
 _REACHES = "reaches other databases of its server too"
 _SAME_AS = "the same database as"
 _OTHERS = re.compile(rf"({_REACHES}) \([^)]*\)|({_SAME_AS}) '[^']*'")

@@ -41,6 +41,7 @@ from ledger.domain.refusals import (
     UnknownDatabase,
 )
 from migrations.model.attempt import Epoch, Expectation, ForgedFence
+from migrations.model.clocks import moment_text
 
 
 class UnknownFact(InvalidArgument):
@@ -54,8 +55,9 @@ class FactOfTheFuture(InvalidArgument):
     """A fact is of something that was done."""
 
     def __init__(self, at: datetime) -> None:
-        said = at.isoformat(timespec="seconds")
-        super().__init__(f"{said} is not over yet; write when it was done, or correct the clock")
+        super().__init__(
+            f"{moment_text(at)} is not over yet; write when it was done, or correct the clock"
+        )
 
 
 class FleetStatus(StrEnum):

@@ -114,7 +114,7 @@ class UnfitDescription(RequestRefusal):
     def __init__(self, why: Sequence[RequestRefusal]) -> None:
         told = [f"  {one}" for one in why[:TOLD]]
         if len(why) > TOLD:
-            told.append(f"  and {len(why) - TOLD} more")
+            told.append(f"  and {len(why) - TOLD:,} more")
         super().__init__("\n".join(["the fleet cannot become like this:", *told]))
         self.why = tuple(why)
 

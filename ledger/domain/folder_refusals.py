@@ -68,7 +68,7 @@ class HalfDoneOtherwise(RequestRefusal):
     """Databases have something half done that the plan could not go on with; `told` says each."""
 
     def __init__(self, told: Sequence[str], stale: str) -> None:
-        more = f"; and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
+        more = f"; and {len(told) - SHOWN:,} more" if len(told) > SHOWN else ""
         super().__init__(
             f"this cannot go on where something is half done. {'; '.join(told[:SHOWN])}{more}. "
             f"Or leave these databases out with --select; {stale}"

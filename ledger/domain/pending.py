@@ -21,6 +21,7 @@ from ledger.contracts.registry import MigrationRef
 from ledger.domain.folder_refusals import BaselineGap
 from ledger.domain.half_done import HalfDoneThere, before_down, before_up
 from ledger.domain.refusals import BeyondBaseline, OutOfOrder, UnknownBaseline
+from ledger.domain.wording import number_of
 from ledger.errors import NoSuchVersion
 from migrations.model.attempt import Adoption, Mode
 from migrations.model.baselines import gaps, set_aside, standing_for
@@ -199,10 +200,11 @@ def pending_up(
         if any(ref.version not in applied.get(database, frozenset()) for database in lacking)
     )
     have_all = len(selected) - len(lacking)
-    notes = [f"{have_all} of {len(selected)} databases have all of it already"] if have_all else []
+    notes = [_of(have_all, selected, "have all of it already")] if have_all else []
     late = _out_of_order(wanted, migrations, lacking, applied)
     notes += [
-        f"{label} is older than what {len(databases)} databases have already"
+        f"{label} is older than what {number_of(len(databases), 'database')} "
+        f"{'has' if len(databases) == 1 else 'have'} already"
         for label, databases in late.items()
     ]
     return Pending(wanted, tuple(lacking), tuple(notes), len(migrations) - len(wanted), late)
@@ -255,7 +257,7 @@ def pending_down(
         if any(ref.version in applied.get(database, frozenset()) for ref in chosen)
     )
     without = len(selected) - len(having)
-    notes = [f"{without} of {len(selected)} databases have none of it"] if without else []
+    notes = [_of(without, selected, "have none of it")] if without else []
     return Pending(chosen, having, tuple(notes), 0)
 
 
@@ -315,9 +317,14 @@ def _vanished_notes(vanished: Sequence[MigrationRef], known: KnownVersions) -> I
     """A note for each migration that databases have and the folder has not."""
     counts = Counter(version for one in known.versions for version in one.applied)
     for ref in vanished:
-        if counts[ref.version]:
+        if number := counts[ref.version]:
             yield (
-                f"{ref.label} is applied in {counts[ref.version]} databases and is not in the "
+                f"{ref.label} is applied in {number_of(number, 'database')} and is not in the "
                 "folder; restore its file, or accept that it is gone with "
                 f"`ledger repair {ref.version} --gone --reason WHY`"
             )
+
+
+def _of(some: int, selected: Sequence[str], what: str) -> str:
+    """`1,200 of 5,000 databases have none of it`."""
+    return f"{some:,} of {len(selected):,} databases {what}"

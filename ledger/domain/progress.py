@@ -367,7 +367,7 @@ def _could_not_go_back(state: RolloutState) -> Decision:
     databases = number_of(state.total, "database")
     halted = RolloutHalted(
         rollout=state.rollout,
-        why=f"rollback failed on {len(stuck)} of {databases}: {listed(stuck)}",
+        why=f"rollback failed on {len(stuck):,} of {databases}: {listed(stuck)}",
         evidence=tuple(positions[:EVIDENCE_AT_MOST]),
     )
     return decided(state, halted, str(state.version))

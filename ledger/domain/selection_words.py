@@ -110,7 +110,7 @@ def half_wrong(
     """
     why = [_why(word, near.get(word, ()), known) for word in unheard[:NAMED_AT_MOST]]
     if len(unheard) > NAMED_AT_MOST:
-        why.append(f"and {len(unheard) - NAMED_AT_MOST} more that no database has")
+        why.append(f"and {len(unheard) - NAMED_AT_MOST:,} more that no database has")
     return UnknownInSelection(expression, unheard, why)
 
 

@@ -10,8 +10,7 @@ from math import inf
 from ledger.contracts.heartbeat import Heartbeat
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.states import RolloutState
-from ledger.domain.wording import moment_text
-from migrations.model.clocks import APART_S, span
+from migrations.model.clocks import APART_S, moment_text, span
 
 SILENT_AFTER_S = 30.0
 """An agent not heard of for this long is taken for gone; several heartbeats fit into it."""

@@ -28,8 +28,9 @@ from ledger.domain.states import (
     Status,
 )
 from ledger.domain.surroundings import Seen, Surroundings
-from ledger.domain.wording import IN_QUEUE, moment_text, number_of
+from ledger.domain.wording import IN_QUEUE, number_of
 from migrations.model.attempt import FailureClass
+from migrations.model.clocks import moment_text
 
 HEARD_AFTER_S = 10.0
 """A leader that has just begun has not heard of every agent yet, nor has one whose broker has just
@@ -225,7 +226,7 @@ def _put_off(state: RolloutState, database: DatabaseState) -> WaitReason | None:
     if not database.again or not database.fruitless or database.failure is None:
         return None
     failure = database.failure
-    due = f" at {_time(database.again_at)}" if database.again_at else ""
+    due = f" at {moment_text(database.again_at)}" if database.again_at else ""
     if is_blocked(failure):
         return _because(
             database,
@@ -261,7 +262,7 @@ def _turn(state: RolloutState, database: DatabaseState) -> WaitReason:
         return _because(database, Reason.WAVE, text)
     text = f"in-flight limit: {number_of(state.plan.in_flight, 'database')} at once"
     if stuck := state.count(DatabaseStatus.BLOCKED) + state.count(DatabaseStatus.UNKNOWN):
-        text += f", {stuck} of them blocked or unknown"
+        text += f", {stuck:,} of them blocked or unknown"
     return _because(database, Reason.IN_FLIGHT, text)
 
 
@@ -305,11 +306,13 @@ def _held_up(busy: Busy) -> str:
     """What it waits for, since when, and when that is tried again."""
     if busy.waiting_since is None:
         return busy.waits_for
-    held_up = f"{busy.waits_for}, since {_time(busy.waiting_since)}"
+    held_up = f"{busy.waits_for}, since {moment_text(busy.waiting_since)}"
     if busy.next_try_at is None and busy.phase == "waiting":
         # The statement itself waits.
         return held_up
-    again = f"next retry at {_time(busy.next_try_at)}" if busy.next_try_at else "trying again now"
+    again = "trying again now"
+    if busy.next_try_at is not None:
+        again = f"next retry at {moment_text(busy.next_try_at)}"
     return f"{held_up}, {again}"
 
 
@@ -354,7 +357,3 @@ def _because(
     return WaitReason(
         database.database, database.wave, database.status, reason, text, command, since, until
     )
-
-
-def _time(moment: datetime) -> str:
-    return f"{moment:%H:%M:%S}"

@@ -58,7 +58,7 @@ def cut(spec: str, databases: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     if taken < len(databases):
         missing = len(databases) - taken
         are = "is" if missing == 1 else "are"
-        raise InvalidWaves(spec, f"{missing} of {len(databases)} databases {are} in no wave")
+        raise InvalidWaves(spec, f"{missing:,} of {len(databases):,} databases {are} in no wave")
     return tuple(waves)
 
 

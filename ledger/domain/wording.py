@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
 from typing import Protocol
 
 IN_QUEUE = "an agent has it in its queue"
 """What is said of a database that only waits until its agent is through with others."""
+_TIMES = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ|\b\d+ (?:ms|s|min|h|days?)\b")
+_SESSION = re.compile(r"\bpid \d+")
 BLOCKED, IN_BATCH = "; blocked by ", "; in batch "
 
 
@@ -27,11 +29,6 @@ def age_text(seconds: float) -> str:
             count = int(seconds // length)
             return number_of(count, unit) if unit == "day" else f"{count} {unit}"
     return f"{int(max(seconds, 0))} s"
-
-
-def moment_text(moment: datetime) -> str:
-    """A moment to the second, with its zone."""
-    return moment.isoformat(timespec="seconds")
 
 
 def took_text(milliseconds: float) -> str:
@@ -83,6 +80,16 @@ def failure_text(failure: Failed) -> str:
     blocker = f"{BLOCKED}{failure.blocker}" if failure.blocker else ""
     batch = f"{IN_BATCH}{failure.batch}" if failure.batch else ""
     return f"{place}{failure.message}{state}{blocker}{batch}"
+
+
+def ageless(waits_for: str) -> str:
+    """What is waited for without what changes while it lasts: moments, and for how long."""
+    return _TIMES.sub("…", waits_for)
+
+
+def same_wait(waits_for: str) -> str:
+    """What is waited for without what differs from database to database: sessions and times."""
+    return _SESSION.sub("…", ageless(waits_for))
 
 
 def alike(problem: str) -> str:

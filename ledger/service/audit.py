@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 from uuid import uuid5
 
 from ledger.contracts.envelope import NAMESPACE
@@ -28,6 +29,9 @@ from ledger.store.log.decode import open_event
 from ledger.store.log.log import EventLog
 from ledger.store.port import RecordedEvent
 from ledger.store.views.port import Views
+
+if TYPE_CHECKING:
+    from ledger.store.views.advance import RebuildProgress
 
 SHOWN_AT_MOST = 100
 """Unreadable events that are shown with their reasons, the latest: each is read anew."""
@@ -123,14 +127,20 @@ class AuditService:
         self._encoder = encoder
         self._reads = reads
 
-    async def verify(self, kept: Sequence[KeptEnd] = (), at: Sequence[int] = ()) -> ChainVerdict:
+    async def verify(
+        self,
+        kept: Sequence[KeptEnd] = (),
+        at: Sequence[int] = (),
+        progress: RebuildProgress | None = None,
+    ) -> ChainVerdict:
         """Walk the whole log, compute every hash again, and compare it with what was kept.
 
         Whoever can change the log and its head together can re-hash it: only an end of the chain
         that was kept elsewhere shows that. `at` are positions at which the chain's value is wanted.
-        Raises `NoSuchEvent` for one of those behind the log's end.
+        Raises `NoSuchEvent` for one of those behind the log's end. `progress` hears the position
+        reached and the position to reach.
         """
-        walked = await self._log.walk({*(one.position for one in kept), *at})
+        walked = await self._log.walk({*(one.position for one in kept), *at}, progress)
         end, broken = walked.end, isinstance(walked.end, Broken)
         if not broken and (behind := [one for one in at if one > end.position]):
             raise NoSuchEvent(behind[0], end.position, "name a position up to there")
@@ -143,15 +153,15 @@ class AuditService:
             return ChainVerdict(end.position, None, end.why, compared, wanted)
         return ChainVerdict(end.position, end.chain, "", compared, wanted)
 
-    async def replay(self) -> Replayed:
-        """Fold the whole log beside the live read models; what differs."""
+    async def replay(self, progress: RebuildProgress | None = None) -> Replayed:
+        """Fold the whole log beside the live read models; what differs. `progress` as above."""
         from ledger.store.views.replay import replay
 
         await as_near_as_may_be(self._reads, self._log)
         async with self._log.connection() as connection:
-            return await replay(connection)
+            return await replay(connection, progress)
 
-    async def check_repair(self) -> Replayed:
+    async def check_repair(self, progress: RebuildProgress | None = None) -> Replayed:
         """What a repair would put right; nothing is changed.
 
         Raises `LogNotWhole` where the log itself is not to be trusted, and `RepairNotPermitted`
@@ -165,9 +175,9 @@ class AuditService:
         end = await self._log.verify()
         if isinstance(end, Broken):
             raise LogNotWhole(end.position, end.why)
-        return await self.replay()
+        return await self.replay(progress)
 
-    async def repair(self, found: Replayed) -> Repaired:
+    async def repair(self, found: Replayed, progress: RebuildProgress | None = None) -> Repaired:
         """Build the read models anew from the log, in one transaction, and compare once more.
 
         Readers see the old rows until it is done, and whoever projects waits so long.
@@ -176,7 +186,7 @@ class AuditService:
         from ledger.store.views.replay import replay
 
         async with self._log.connection() as connection:
-            await rebuild(connection)
+            await rebuild(connection, progress)
             return Repaired(found, await replay(connection))
 
     async def unreadable(self) -> Sequence[UnreadableFound]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from sys import intern
 
 from ledger.contracts.events import CheckFinished, CheckRequested, Purpose
@@ -26,8 +26,12 @@ from migrations.model.attempt import Epoch, ForgedFence
 APPLIED, REGRESSED = "applied", "regressed"
 LOOK_EVERY_S = 0.3
 """How often somebody who waits for a check looks whether it is over."""
+TOLD_EVERY_S = 5.0
+"""How often somebody who waits for a check is told how many have answered."""
 TOGETHER = 200
 """Databases of which the answers, and all that they have, are held at once."""
+Heard = Callable[[int, int], None]
+"""Told how many databases of how many have answered so far."""
 _Place = tuple[str, int]
 """A server, and the object id of a database there."""
 
@@ -41,9 +45,15 @@ class CheckService:
         self._log = log
         self._looks = looks
 
-    async def answers(self, check: str, timeout_s: float = 0.0) -> CheckResult:
-        """What has come when the check is finished, or after `timeout_s`. Raises `UnknownCheck`."""
-        until = self._clock.monotonic() + timeout_s
+    async def answers(
+        self, check: str, timeout_s: float = 0.0, heard: Heard | None = None
+    ) -> CheckResult:
+        """What has come when the check is finished, or after `timeout_s`. Raises `UnknownCheck`.
+
+        Where that takes long, `heard` is told how many have answered, whenever there are more.
+        """
+        began = self._clock.monotonic()
+        until, tell_at, answered = began + timeout_s, began + TOLD_EVERY_S, 0
         asked: CheckRequested | None = None
         position, version, finished = 0, 0, False
         while True:
@@ -56,6 +66,11 @@ class CheckService:
                 raise UnknownCheck(check)
             if finished or self._clock.monotonic() >= until:
                 break
+            if heard is not None and self._clock.monotonic() >= tell_at:
+                tell_at += TOLD_EVERY_S
+                before, answered = answered, await self._looks.number_of(check)
+                if answered > before:
+                    heard(answered, len(set(asked.databases)))
             await self._clock.sleep(LOOK_EVERY_S)
         rows = await self._rows(check, tuple(dict.fromkeys(asked.databases)))
         return CheckResult(check, finished, position, CheckRows(rows))

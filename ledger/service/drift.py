@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from ledger.contracts.events import Purpose
+from ledger.domain.check_results import SILENT
 from ledger.domain.drift import (
     Cohort,
     KnownDrift,
@@ -22,7 +23,7 @@ from ledger.domain.drift import (
     seen,
 )
 from ledger.domain.refusals import ReasonRequired
-from ledger.service.check_report import CheckService
+from ledger.service.check_report import CheckService, Heard
 from ledger.service.check_rows import CheckResult
 from ledger.service.fleet import FleetService
 from ledger.service.known_drift import known_drift
@@ -75,9 +76,9 @@ class DriftService:
         """Have the schemas of the selected databases looked at; the check's id."""
         return await self._fleet.check(selection, asked, Purpose.DRIFT)
 
-    async def found(self, check: str, timeout_s: float) -> DriftFound:
-        """What has come when the look is finished, or after `timeout_s`."""
-        result = await self._checks.answers(check, timeout_s)
+    async def found(self, check: str, timeout_s: float, heard: Heard | None = None) -> DriftFound:
+        """What has come when the look is finished, or after `timeout_s`; `heard` as in checks."""
+        result = await self._checks.answers(check, timeout_s, heard)
         schemas, unseen = _schemas(result)
         return DriftFound(
             check, result.finished, cohorts(schemas), unseen, await known_drift(self._log)
@@ -147,7 +148,7 @@ def _schemas(result: CheckResult) -> tuple[list[SeenSchema], dict[str, str]]:
     for row in result.rows:
         answer = row.answer
         if answer is None:
-            unseen[row.database] = "no answer came; does `ledger-agent run` work in that pool?"
+            unseen[row.database] = SILENT
             continue
         one = seen(answer)
         if one is not None:

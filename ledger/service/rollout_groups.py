@@ -12,12 +12,12 @@ rows ─┬─ causes: state, failure ───────▶ one of each ─�
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
 from ledger.domain.states import DatabaseState, RolloutState
 from ledger.domain.tally import AT_WORK, SETTLED, STATES
-from ledger.domain.wording import failure_text
+from ledger.domain.wording import failure_text, same_wait
 from ledger.service.status import DatabaseGroup, DatabaseLine
 from ledger.store.views.port import Views
 from ledger.store.views.rows import CauseRow
@@ -58,22 +58,28 @@ async def groups_of(
 
 def grouped(lines: Iterable[DatabaseLine]) -> tuple[DatabaseGroup, ...]:
     """The same of databases that are all at hand."""
+    return tuple(sorted(_joined((line, 1) for line in lines), key=_urgency))
+
+
+def _joined(lines: Iterable[tuple[DatabaseLine, int]]) -> list[DatabaseGroup]:
+    """One group for all that wait for the same; each line stands for so many databases."""
     found: dict[tuple[str, str, str, str], DatabaseGroup] = {}
-    for line in lines:
+    for line, number in lines:
         if line.status in SETTLED and not line.problem:
             continue
         helps = _for_some(line.helps, line.database)
-        before = found.get((line.status, line.problem, line.waits_for, helps))
-        found[line.status, line.problem, line.waits_for, helps] = DatabaseGroup(
+        key = (line.status, line.problem, same_wait(line.waits_for), helps)
+        before = found.get(key)
+        found[key] = DatabaseGroup(
             status=line.status,
-            databases=1 + (before.databases if before else 0),
-            examples=(*(before.examples if before else ()), line.database)[:NAMED],
+            databases=number + (before.databases if before else 0),
+            examples=tuple(sorted((*(before.examples if before else ()), line.database))[:NAMED]),
             problem=line.problem,
-            waits_for=line.waits_for,
+            waits_for=before.waits_for if before else line.waits_for,
             helps=helps,
             progress=line.progress if before is None else "",
         )
-    return tuple(sorted(map(_for_all, found.values()), key=_urgency))
+    return [_for_all(one) for one in found.values()]
 
 
 def of_cause(cause: CauseRow, first: DatabaseLine | None = None) -> DatabaseGroup:
@@ -89,22 +95,6 @@ def of_cause(cause: CauseRow, first: DatabaseLine | None = None) -> DatabaseGrou
         progress=committed_text(cause.rows, cause.batches) if cause.batches else "",
     )
     return _for_all(group)
-
-
-def _joined(waiting: Sequence[tuple[DatabaseLine, int]]) -> list[DatabaseGroup]:
-    """One group for all that wait for the same; each line stands for so many databases."""
-    numbers: dict[tuple[str, str], int] = {}
-    for line, number in waiting:
-        key = (line.status, line.waits_for)
-        numbers[key] = numbers.get(key, 0) + number
-    return [
-        replace(
-            one,
-            databases=numbers[one.status, one.waits_for],
-            examples=tuple(sorted(one.examples)),
-        )
-        for one in grouped(line for line, _ in waiting)
-    ]
 
 
 def _for_some(command: str, database: str) -> str:

@@ -350,13 +350,24 @@ class RolloutService:
             pause_s = max(WATCH_FIRST_S, (clock.monotonic() - began) * WATCH_SHARE)
             await clock.sleep(min(WATCH_EVERY_S, pause_s))
 
-    async def list(self, before: int | None = None, limit: int = PAGE) -> Sequence[RolloutSummary]:
-        """Rollouts, newest first; `before` is the `planned_position` to go on from."""
+    async def list(
+        self, before: int | None = None, limit: int | None = PAGE
+    ) -> Sequence[RolloutSummary]:
+        """Rollouts, newest first, all of them without a limit; `before` is the `planned_position`
+        to go on from.
+        """
         from ledger.service.status import summary_of
 
         await as_near_as_may_be(self._reads, self._log)
-        rows = await self._reads.rollouts(before=before, limit=limit)
-        return [summary_of(row) for row in rows]
+        if limit is not None:
+            return [
+                summary_of(row) for row in await self._reads.rollouts(before=before, limit=limit)
+            ]
+        found: list[RolloutSummary] = []
+        while rows := await self._reads.rollouts(before=before):
+            found += map(summary_of, rows)
+            before = rows[-1].planned_position
+        return found
 
     async def current(self) -> str:
         """The only unfinished rollout. Raises `NoSuchRollout` or `SeveralRollouts`."""

@@ -49,7 +49,7 @@ from migrations.backoff import Backoff
 from migrations.chance import SYSTEM_CHANCE, Chance
 from migrations.clock import SYSTEM_CLOCK, Clock, happens_within
 from migrations.errors import ClockApart
-from migrations.model.clocks import ComparedClock
+from migrations.model.clocks import ComparedClock, moment_text
 
 KEEPALIVE = {
     "tcp_keepalives_idle": "5",
@@ -277,6 +277,6 @@ async def _taken(connection: asyncpg.Connection[asyncpg.Record]) -> AnotherLeade
     found = await current_leader(connection)
     if found is None:
         return AnotherLeader("another process", "an unknown host", "just now")
-    since = found.since.isoformat(timespec="seconds")
+    since = moment_text(found.since)
     silence = found.silence if found.is_silent else ""
     return AnotherLeader(found.name, found.host, since, silence)

@@ -27,6 +27,10 @@ class LookTable:
         rows = await self._pool.fetch(QUERIES["looks_of"], f"check-{check}", after, limit)
         return [KeptLook(*row) for row in rows]
 
+    async def number_of(self, check: str) -> int:
+        """As `LookStore.number_of`."""
+        return int(await self._pool.fetchval(QUERIES["number_of_looks"], f"check-{check}"))
+
     async def snapshots(self, check: str, databases: Sequence[str]) -> dict[str, str]:
         """As `LookStore.snapshots`."""
         rows = await self._pool.fetch(QUERIES["snapshots_of"], f"check-{check}", databases)

@@ -282,6 +282,9 @@ class LookStore(Protocol):
     async def of_check(self, check: str, after: str = "", limit: int = PAGE) -> list[KeptLook]:
         """The answers of the next databases of a check behind the id `after`, by id."""
 
+    async def number_of(self, check: str) -> int:
+        """How many databases have answered a check."""
+
     async def snapshots(self, check: str, databases: Sequence[str]) -> dict[str, str]:
         """The schemas that these databases sent to a check, as long as they are kept."""
 

@@ -263,6 +263,10 @@ SET attempt = excluded.attempt, is_read = excluded.is_read, position = excluded.
 SELECT stream, database, attempt, is_read, schema_version, body, position, answered_at
 FROM ledger.look WHERE stream = $1 AND database > $2 ORDER BY database LIMIT $3;
 
+-- name: number_of_looks
+-- How many databases have answered a check (its stream)
+SELECT count(*) FROM ledger.look WHERE stream = $1;
+
 -- name: snapshots_of
 -- The schemas that these databases ($2) sent to a check (its stream, $1), and that are kept still
 SELECT database, snapshot FROM ledger.look

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from migrations.errors import ClockApart
 
@@ -54,6 +54,11 @@ class ComparedClock:
 ANY_TIME = ("-infinity", "infinity")
 """Bounds that no server's time is beyond."""
 _REMEDY = "set the one that is wrong, until then nothing is begun"
+
+
+def moment_text(moment: datetime) -> str:
+    """A moment as all sentences say it, in UTC, with its zone: `2026-11-30 09:00:05Z`."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
 def span(seconds: float) -> str:

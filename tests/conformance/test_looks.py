@@ -32,6 +32,7 @@ async def test_answers_of_a_check_come_in_pages_by_database(ledger_place: Ledger
     assert [one.database for one in await looks.of_check("one")] == sorted("abCä")
     assert [one.database for one in await looks.of_check("one", "a", 1)] == ["b"]
     assert await looks.of_check("none") == []
+    assert [await looks.number_of(one) for one in ("one", "two", "none")] == [4, 1, 0]
     await looks.put([])
 
 

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import re
-from collections.abc import AsyncIterator, Sequence
+import zlib
+from base64 import b64encode
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from ledger.cli.fleet.entries import FleetFileEntry
 from ledger.contracts.commands import ApplyCommand, Command, InspectCommand
+from ledger.contracts.events import Purpose
 from ledger.contracts.heartbeat import Heartbeat
 from ledger.contracts.registry import Connection
 from ledger.contracts.reports import (
@@ -29,7 +34,9 @@ from ledger.contracts.reports import (
 from ledger.contracts.wire import encode_heartbeat
 from ledger.domain.tally import AT_WORK
 from ledger.service.request_context import RequestContext
+from migrations.catalog.snapshot import fingerprint_of
 from migrations.model.attempt import Failure, FailureClass, Identity, Verdict
+from migrations.model.preflight import PreflightCheck, PreflightResult, PreflightVerdict
 from tests.support.house import (
     POOL,
     Actor,
@@ -228,8 +235,55 @@ def looked(command: InspectCommand, head: str | None) -> DatabaseInspected:
         return DatabaseInspected(
             database=command.database, command=command.command, reachable=False, failure=lost
         )
-    own = {"identity": _identity(command.database), "journal_head": head}
+    own: dict[str, Any] = {"identity": _identity(command.database), "journal_head": head}
+    if command.order.preflight is not None:
+        own["preflight"] = tuple(_moment(command.database))
+    if command.order.purpose in (Purpose.DRIFT, Purpose.SNAPSHOT):
+        document = _schema(_number(command.database))
+        own["fingerprint"] = fingerprint_of(document).removeprefix("sha256:")
+        if command.order.purpose is Purpose.SNAPSHOT:
+            own["snapshot"] = b64encode(document).decode()
     return seen(command).model_copy(update=own)
+
+
+def _moment(database: str) -> Iterator[PreflightResult]:
+    """Whether this is a good moment: a few databases are busy, behind, or say what they want."""
+    number, check, verdict = _number(database), PreflightCheck, PreflightVerdict
+    busy = f"a transaction is open for 2 h: pid {number} (shop); let it end"
+    yield PreflightResult(check.RIGHTS, verdict.FINE)
+    yield PreflightResult(
+        check.TRANSACTIONS,
+        *((verdict.BLOCK, 7200.0, 3600.0, busy) if number % 40 == 7 else (verdict.FINE,)),
+    )
+    yield PreflightResult(
+        check.LAG,
+        *(
+            (verdict.WARN, 90.0, 60.0, "a standby is 90 s behind")
+            if number % 25 == 11
+            else (verdict.FINE,)
+        ),
+    )
+    yield PreflightResult(
+        check.SLOTS,
+        *((verdict.UNKNOWN, None, None, HOSTILE) if number % 30 == 3 else (verdict.FINE,)),
+    )
+
+
+def _schema(number: int) -> bytes:
+    """The schema of the n-th database, as an agent sends it: most have the same."""
+    lines: list[tuple[str, list[str], dict[str, Any]]] = [
+        ("table", ["public", "invoices"], {"persistence": "p"}),
+    ]
+    if number % 200 == 33:
+        lines.append(("table", ["public", f"reports{HOSTILE}"], {"persistence": "p"}))
+    if number % 97 == 13:
+        lines += [
+            ("table", ["public", f"own_{number}_{at:02}"], {"persistence": "p"}) for at in range(60)
+        ]
+    if number % 500 == 44:
+        lines[0] = ("table", ["public", "invoices"], {"persistence": "u"})
+    rows = [json.dumps({"kind": kind, "name": name, "is": what}) for kind, name, what in lines]
+    return zlib.compress("\n".join(['{"form": 1}', *rows, ""]).encode())
 
 
 def _identity(database: str) -> Identity:

@@ -34,6 +34,10 @@ class MemoryLooks:
             :limit
         ]
 
+    async def number_of(self, check: str) -> int:
+        """As `LookStore.number_of`."""
+        return sum(stream == f"check-{check}" for stream, _ in self._kept)
+
     async def snapshots(self, check: str, databases: Sequence[str]) -> dict[str, str]:
         """As `LookStore.snapshots`."""
         there = ((name, self._snapshots.get((f"check-{check}", name))) for name in databases)

@@ -12,7 +12,7 @@ What is refused is named, with what to do. Nothing of a command has run by then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, get_args
 
 import typer
@@ -84,10 +84,30 @@ class Checked:
 
 def refuse_beside(ctx: typer.Context, what: str, *options: str) -> None:
     """Refuse options that `what` would drop in silence. Raises `WrongArgument`."""
+    for one in _said(ctx, options):
+        raise WrongArgument(f"{what} goes without {one}; leave one of them out")
+
+
+def refuse_without(ctx: typer.Context, needed: str, *options: str) -> None:
+    """Refuse options that do nothing in this command without another. Raises `WrongArgument`."""
+    for one in _said(ctx, options):
+        raise WrongArgument(_needs(one, needed))
+
+
+def is_said(ctx: typer.Context, option: str) -> bool:
+    """Whether an option, by its long name, stands on the line."""
+    return any(_said(ctx, [option]))
+
+
+def _said(ctx: typer.Context, options: Sequence[str]) -> Iterator[str]:
     for one in ctx.command.params:
         source = ctx.get_parameter_source(one.name or "")
         if source and source.name == "COMMANDLINE" and _name(one) in options:
-            raise WrongArgument(f"{what} goes without {_name(one)}; leave one of them out")
+            yield _name(one)
+
+
+def _needs(needy: str, needed: str) -> str:
+    return f"{needy} does nothing without {needed}; say both, or neither"
 
 
 def exclusion(first: str, second: str) -> str:
@@ -156,7 +176,7 @@ def _together(written: set[str], parameters: Sequence[Any]) -> str:
     known = {_name(one) for one in parameters}
     for needy, needed in TOGETHER:
         if needy in written and needed in known - written:
-            return f"{needy} does nothing without {needed}; say both, or neither"
+            return _needs(needy, needed)
     return ""
 
 

@@ -1,4 +1,4 @@
-"""In one-process mode, the command that waits for work does it."""
+"""In one-process mode, the command that waits for work does it; and what is said of long work."""
 
 from __future__ import annotations
 
@@ -8,9 +8,30 @@ from contextlib import asynccontextmanager
 
 from ledger.cli.app.command import Session
 from ledger.cli.app.output import say
+from ledger.domain.wording import number_of
+from migrations.clock import SYSTEM_CLOCK, Clock
 
+TOLD_EVERY_S = 5.0
 NOBODY_LOOKS = "nobody leads, so nobody looks until `ledger serve` runs; it stays recorded"
 """What is wrong where databases are to be looked at, and others are to lead."""
+
+
+def told_now_and_then(clock: Clock = SYSTEM_CLOCK) -> Callable[[int, int], None]:
+    """What says how far a walk through the log is; nothing of one that is short."""
+    due = clock.monotonic() + TOLD_EVERY_S
+
+    def told(reached: int, end: int) -> None:
+        nonlocal due
+        if clock.monotonic() >= due and reached < end:
+            due = clock.monotonic() + TOLD_EVERY_S
+            say(f"{reached:,} of {number_of(end, 'event')} are read")
+
+    return told
+
+
+def say_heard(answered: int, total: int) -> None:
+    """Say how many databases have answered, to whoever waits for the rest."""
+    say(f"{answered:,} of {number_of(total, 'database')} have answered")
 
 
 @asynccontextmanager

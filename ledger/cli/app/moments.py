@@ -11,6 +11,7 @@ import typer
 from ledger.cli.app.help_page import WHICH_EVENTS
 from ledger.errors import WrongArgument
 from migrations.clock import SYSTEM_CLOCK
+from migrations.model.clocks import moment_text
 from migrations.printable import escaped
 
 AGO = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s*(s|m|min|h|d|w)")
@@ -72,7 +73,7 @@ def moment_in(option: str, text: str | None, now: datetime | None = None) -> dat
         raise WrongArgument(f"{shown} is no moment; {WRITTEN}2026-11-30T14:05+01:00)")
     if found > now:
         raise WrongArgument(
-            f"{shown} is still to come, it is {now.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z now; "
+            f"{shown} is still to come, it is {moment_text(now)} now; "
             "write a moment that has passed, or leave it out"
         )
     return found

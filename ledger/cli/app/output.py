@@ -278,7 +278,9 @@ def _shown(value: Any, now: datetime | None = None) -> str:
 
 def moment_shown(moment: datetime, now: datetime) -> str:
     """A moment in UTC, and how far it is from now: `2026-11-30 00:05:26Z (3 min ago)`."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z ({distance(moment, now)})"
+    from migrations.model.clocks import moment_text
+
+    return f"{moment_text(moment)} ({distance(moment, now)})"
 
 
 def distance(moment: datetime, now: datetime) -> str:

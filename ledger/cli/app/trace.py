@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ledger.cli.app.help_page import OUTPUT
-from ledger.cli.app.local_work import at_work
+from ledger.cli.app.local_work import at_work, say_heard
 from ledger.cli.app.output import say
 from ledger.cli.app.scratch import FOLDER, ScratchOptions, say_left_over
 from ledger.domain.wording import number_of
@@ -251,7 +251,7 @@ async def with_sizes(
     async with at_work(session) as cut_short:
         if not await session.ledger.leader():
             return Traced(trace, unsized="nobody leads, so nobody looks until `ledger serve` runs")
-        result = await session.ledger.checks.answers(check, PATIENCE_S)
+        result = await session.ledger.checks.answers(check, PATIENCE_S, say_heard)
         if not result.finished:
             cut_short()
     answers = [(row.database, row.answer.preflight) for row in result.rows if row.answer]

@@ -126,15 +126,18 @@ async def register_folder(
 
 @command(bundle_app, "list", examples=("ledger bundle list",))
 async def list_(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) -> None:
-    """List the registered bundles, oldest first."""
+    """List the registered bundles, oldest first; people see the last of many."""
     async with opened(ctx) as session:
         bundles = await session.ledger.bundles.all()
-    Output(output).rows(
+    form = Output(output)
+    shown = bundles[-(form.at_most(None) or len(bundles)) :]
+    form.rows(
         "bundle.list",
-        [_summary(bundle) for bundle in bundles],
+        [_summary(bundle) for bundle in shown],
         ("short", "history", "migrations", "newest", "source", "git_commit", "git_dirty"),
         empty="No bundle is registered; `ledger bundle register DIR` does that.",
     )
+    form.tell_left_out(len(shown), len(bundles))
 
 
 @command(

@@ -75,7 +75,7 @@ async def export_history(
             "rows": exported.rows,
             "notes": list(exported.notes),
         },
-        f"{exported.table} has {exported.rows} rows for {exported.tool}; our journal is still "
+        f"{exported.table} has {exported.rows:,} rows for {exported.tool}; our journal is still "
         "there: `ledger db remove-journal` takes it away",
     )
     return ExitCode.OK

@@ -6,15 +6,20 @@ from collections.abc import Sequence
 
 from ledger.cli.app.output import say
 from ledger.cli.db.target import DatabaseOptions, connection_of
+from ledger.domain.wording import ageless
 from migrations import standalone
 from migrations.backfill.progress import ProgressThrottle, progress_text
-from migrations.clock import SYSTEM_CLOCK
+from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.model.migration import Direction, Migration, Statement
 from migrations.model.phases import held_back
 from migrations.model.work import BatchProgress, Silence
 
 LONG_MS = 500
 """A statement that took so long is worth a line of its own."""
+WAIT_TOLD_AGAIN_S = 10.0
+"""How long a wait goes on before it is told a second time; then twice as long each time."""
+WAIT_TOLD_EVERY_S = 60.0
+"""Somebody who looks now and then wants to see that it still waits."""
 
 
 async def say_held_back(place: DatabaseOptions, held: Sequence[Migration], target: str) -> None:
@@ -31,17 +36,28 @@ async def say_held_back(place: DatabaseOptions, held: Sequence[Migration], targe
 class Telling(Silence):
     """One line per migration, per wait, and per statement that took long; and how data moves."""
 
-    def __init__(self) -> None:
-        self._pace = ProgressThrottle(SYSTEM_CLOCK.now())
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
+        self._pace = ProgressThrottle(clock.now())
+        self._waits_for = ""
+        self._waited_s = self._tell_at = self._tell_after_s = 0.0
 
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
-        """Say what is waited for."""
+        """Say what is waited for: at once, and of a wait that goes on less and less often."""
+        now = self._clock.monotonic()
+        same = ageless(what) == self._waits_for and since_s >= self._waited_s
+        self._waits_for, self._waited_s = ageless(what), since_s
+        if same and now < self._tell_at:
+            return
+        longer_s = min(2 * self._tell_after_s, WAIT_TOLD_EVERY_S)
+        self._tell_after_s = longer_s if same else WAIT_TOLD_AGAIN_S
+        self._tell_at = now + self._tell_after_s
         again = f", next try in {retry_in_s:.1f} s" if retry_in_s is not None else ""
         say(f"  waiting: {what} (for {since_s:.0f} s){again}")
 
     def step_started(self, migration: Migration, direction: Direction) -> None:
         """Say which migration begins."""
-        self._pace = ProgressThrottle(SYSTEM_CLOCK.now())
+        self._pace = ProgressThrottle(self._clock.now())
         say(f"{direction} {migration.label}")
         if direction is Direction.UP:
             for note in migration.notes:
@@ -51,7 +67,7 @@ class Telling(Silence):
         self, migration: Migration, direction: Direction, progress: BatchProgress
     ) -> None:
         """Say how far a data migration is, now and then."""
-        if self._pace.due(progress, SYSTEM_CLOCK.now()):
+        if self._pace.due(progress, self._clock.now()):
             say(f"  {progress_text(progress.rows, progress.total, progress.left_s)}")
 
     def statement_finished(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
     from ledger.service.fleet_overview import AgentsOverview
 
 COLUMNS = ("agent", "pool", "host", "version", "last_sign", "state", "at_work", "in_hand")
+POOLS_SHOWN = 10
+"""Pools without an agent that are named."""
+SCREENFUL = 20
+"""Of more agents those that need somebody come first; fewer are in the order of their names."""
+_SHORT = ("silent", "puts orders aside", "alive", "ended")
+"""States in a few words; what is none of them is about clocks."""
+_WELL = {"alive": 1, "ended": 2}
+"""Agents that need nobody, behind those that do."""
 IN_HAND_SHOWN = 3
 """Databases of one agent that people see; the JSON forms have all that it told."""
 
@@ -50,15 +59,23 @@ def show_agents(name: str, overview: AgentsOverview, output: Output) -> None:
     if overview.broker is None:
         say("there is no broker: agents live in the process that leads, while it works")
     elif overview.broker and overview.leader is not None:
-        for pool, databases in lonely.items():
+        for pool, databases in list(lonely.items())[:POOLS_SHOWN]:
             have = "has" if databases == 1 else "have"
             say(
                 f"{number_of(databases, 'database')} of pool {pool} {have} no agent; "
                 f"`ledger-agent run --pool {pool}` starts one"
             )
+        if (more := len(lonely) - POOLS_SHOWN) > 0:
+            say(f"{number_of(more, 'more pool')} without an agent; `-o json` names all")
+    rows = [_row(one, overview, people=output.for_people) for one in overview.agents]
+    if output.for_people and len(rows) > SCREENFUL:
+        # Those first that need somebody, and how many there are of each.
+        rows.sort(key=lambda row: _WELL.get(row["state"], 0))
+        output.tell(_counted(rows))
+    shown = rows[: output.at_most(None)]
     output.rows(
         "agents",
-        [_row(one, overview, people=output.for_people) for one in overview.agents],
+        shown,
         COLUMNS,
         empty="No agent gave a sign of life since yesterday.",
         ledger=name,
@@ -67,6 +84,16 @@ def show_agents(name: str, overview: AgentsOverview, output: Output) -> None:
         pools=dict(overview.pools),
         pools_without_agent=list(lonely),
     )
+    output.tell_left_out(len(shown), len(rows))
+
+
+def _counted(rows: Sequence[Mapping[str, Any]]) -> str:
+    """`240 agents: 3 silent, 237 alive`."""
+    states = Counter(str(row["state"]).partition(":")[0] for row in rows)
+    apart = sum(number for state, number in states.items() if state not in _SHORT)
+    parts = [f"{states[state]:,} {state}" for state in _SHORT if states[state]]
+    parts += [f"{apart:,} with a wrong clock"] if apart else []
+    return f"{number_of(len(rows), 'agent')}: {', '.join(parts)}"
 
 
 def _row(seen: Seen, overview: AgentsOverview, *, people: bool) -> dict[str, Any]:

@@ -157,7 +157,7 @@ def facts_of(changes: FleetChanges) -> list[str]:
 
 def _named(databases: list[str]) -> str:
     more = len(databases) - NAMED
-    return ", ".join(databases[:NAMED]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(databases[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _totals(changes: FleetChanges) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def _totals(changes: FleetChanges) -> dict[str, Any]:
 def _tell_totals(changes: FleetChanges, output: Output) -> None:
     if not output.for_people:
         return
-    say(", ".join(f"{number} {word}" for word, number in _totals(changes).items()))
+    say(", ".join(f"{number:,} {word}" for word, number in _totals(changes).items()))
     if changes.absent:
         absent = list(changes.absent)
         say(

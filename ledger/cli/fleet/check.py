@@ -10,7 +10,7 @@ import typer
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.help_page import WHICH_DATABASES
-from ledger.cli.app.local_work import NOBODY_LOOKS, at_work
+from ledger.cli.app.local_work import NOBODY_LOOKS, at_work, say_heard
 from ledger.cli.app.options import AllOption, ReasonOptions, SelectOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.db.backups import backup_rows, backup_text
@@ -73,7 +73,7 @@ async def check(
         async with at_work(session) as cut_short:
             if not await session.ledger.leader():
                 return Output(output).error(NOBODY_LOOKS, ExitCode.NO_LEADER)
-            result = await session.ledger.checks.answers(check_id, timeout)
+            result = await session.ledger.checks.answers(check_id, timeout, say_heard)
             if not result.finished:
                 cut_short()
             leader = await session.ledger.leader()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,11 +13,13 @@ from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.help_page import OUTPUT
-from ledger.cli.app.local_work import NOBODY_LOOKS, at_work
+from ledger.cli.app.local_work import NOBODY_LOOKS, at_work, say_heard
 from ledger.cli.app.options import ReasonOptions, SelectOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.db.catalog import lines_of, row_of
 from ledger.cli.fleet.check import PATIENCE_S
+from ledger.cli.fleet.groups import names
+from ledger.domain.check_results import SILENT, cause
 from ledger.domain.wording import number_of
 from ledger.errors import WrongArgument
 
@@ -29,6 +32,10 @@ ACCEPT = "accept"
 SHORT = 12
 """Characters of a fingerprint that people are shown."""
 NAMED = 5
+COHORTS_SHOWN = 5
+"""How many groups with the same migrations are told, of those that differ and of the rest."""
+CHANGES_SHOWN = 40
+"""Objects that differ, and statements, that people see of one schema; the JSON form has all."""
 
 
 def register(app: typer.Typer) -> None:
@@ -87,7 +94,7 @@ async def drift(
         async with at_work(session) as cut_short:
             if not await session.ledger.leader():
                 return Output(output).error(NOBODY_LOOKS, ExitCode.NO_LEADER)
-            found = await service.found(check, timeout)
+            found = await service.found(check, timeout, say_heard)
             told: list[tuple[Cohort, list[SchemaDifference]]] = []
             snapshots = await service.ask_for_snapshots(found, asked) if found.finished else None
             for cohort in found.cohorts:
@@ -142,17 +149,69 @@ def _show(
             finished=found.finished, unseen=dict(found.unseen),
         )  # fmt: skip
     else:
-        for cohort, differs in sorted(told, key=lambda one: not one[1]):
-            _tell(output, cohort, differs, found, sql=sql)
-    for database, why in sorted(found.unseen.items())[:NAMED]:
-        say(f"{database}: {why}")
-    if len(found.unseen) > NAMED:
-        say(f"and {len(found.unseen) - NAMED:,} more could not be looked at")
+        _show_all(output, found, told, sql=sql)
+    _tell_unseen(found.unseen)
     if not found.finished:
-        return ExitCode.TIMEOUT
+        silent = sum(why == SILENT for why in found.unseen.values())
+        return output.error(
+            f"{number_of(silent, 'database')} did not answer; does `ledger-agent run` work in that "
+            "pool?",
+            ExitCode.TIMEOUT,
+        )
     if strays or undecided:
         return ExitCode.DIFFERENT
     return ExitCode.FAILED if found.unseen else ExitCode.OK
+
+
+def _show_all(
+    output: Output,
+    found: DriftFound,
+    told: list[tuple[Cohort, list[SchemaDifference]]],
+    *,
+    sql: bool,
+) -> None:
+    """What differs first, group by group; of many groups the rest is counted."""
+    differing = [one for one in told if len(one[0].schemas) > 1]
+    alike = [one for one in told if len(one[0].schemas) == 1]
+    if len(told) > 1 or found.unseen:
+        output.lines([_totals(found)])
+    for of_kind, what in ((differing, "differ, too"), (alike, "are alike, too")):
+        of_kind.sort(key=lambda one: -one[0].size)
+        for cohort, differs in of_kind[:COHORTS_SHOWN]:
+            _tell(output, cohort, differs, found, sql=sql)
+        if rest := of_kind[COHORTS_SHOWN:]:
+            databases = number_of(sum(cohort.size for cohort, _ in rest), "database")
+            output.lines([f"{databases} of {number_of(len(rest), 'other group')} {what}"])
+
+
+def _totals(found: DriftFound) -> str:
+    """`5,000 databases: 4,980 alike, 15 drifted, 5 not looked at`."""
+    from ledger.domain.drift import outliers
+
+    seen = sum(one.size for one in found.cohorts)
+    drifted = sum(len(outliers(one, found.known)) for one in found.cohorts)
+    undecided = sum(one.size for one in found.cohorts if one.expected is None)
+    counts = [
+        (seen - drifted - undecided, "as expected"),
+        (drifted, "drifted"),
+        (undecided, "of which nobody can say"),
+        (len(found.unseen), "not looked at"),
+    ]
+    told = ", ".join(f"{number:,} {what}" for number, what in counts if number)
+    return f"{number_of(seen + len(found.unseen), 'database')}: {told}"
+
+
+def _tell_unseen(unseen: Mapping[str, str]) -> None:
+    """Which databases could not be looked at, by cause."""
+    causes: dict[str, list[str]] = {}
+    for database, why in sorted(unseen.items()):
+        causes.setdefault(cause(why, database), []).append(database)
+    ordered = sorted(causes.items(), key=lambda one: -len(one[1]))
+    for why, databases in ordered[:COHORTS_SHOWN]:
+        say(f"{names(databases[:NAMED], len(databases))}: {why}")
+    if rest := ordered[COHORTS_SHOWN:]:
+        more = number_of(sum(len(databases) for _, databases in rest), "more database")
+        say(f"{more} could not be looked at, for {number_of(len(rest), 'other cause')}")
 
 
 def _tell(
@@ -175,15 +234,22 @@ def _tell(
         if one.difference is None:
             output.lines([*lines, f"  {one.why}"])
             continue
-        for change in one.difference.changes:
+        for change in one.difference.changes[:CHANGES_SHOWN]:
             lines += [f"  {line}" for line in lines_of(change)]
-        if one.difference.more:
-            lines.append(f"  … and {one.difference.more:,} more")
+        more = len(one.difference.changes) - CHANGES_SHOWN + one.difference.more
+        if more > 0:
+            lines.append(f"  … and {more:,} more; `-o json` has all of them")
         output.lines(lines)
         if sql and one.sql:
             output.text("  -- What would bring it back; nothing was run:")
-            for statement in one.sql:
+            for statement in one.sql[:CHANGES_SHOWN]:
                 output.text("\n".join(f"  {line}" for line in statement.split("\n")))
+            if (more := len(one.sql) - CHANGES_SHOWN) > 0:
+                output.text(f"  -- and {number_of(more, 'statement')} more; `-o json` has them")
+    if rest := cohort.schemas[len(differs) + 1 :] if differs else ():
+        databases = number_of(sum(len(names) for _, names in rest), "database")
+        output.lines(["", f"{databases} with {number_of(len(rest), 'other schema')} more, that "
+                      "were not compared"])  # fmt: skip
 
 
 def _named(databases: tuple[str, ...], found: DriftFound, fingerprint: str) -> str:

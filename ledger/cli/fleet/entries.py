@@ -275,7 +275,7 @@ class FleetReading:
             return FleetFileError(f"{self._file}, {found[0][1]}")
         told = [f"  {sentence}" for _, sentence in found[:TOLD]]
         if len(found) > TOLD:
-            told.append(f"  and {len(found) - TOLD} more")
+            told.append(f"  and {len(found) - TOLD:,} more")
         head = f"{self._file} has {len(found)} faults, so nothing of it was used; correct them"
         return FleetFileError("\n".join([f"{head}:", *told]))
 

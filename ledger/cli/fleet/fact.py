@@ -14,6 +14,7 @@ from ledger.cli.app.moments import moment_in
 from ledger.cli.app.options import ReasonOptions
 from ledger.cli.app.output import Output, OutputFormat, OutputOption
 from migrations.clock import SYSTEM_CLOCK
+from migrations.model.clocks import moment_text
 
 fact_app = typer.Typer(
     cls=CommandGroup,
@@ -68,7 +69,7 @@ async def record(
         await session.ledger.fleet.check_known(database)
         announce(session.ledger.name, [f"record {fact} of 1 database, {database}"])
         changed = await session.ledger.fleet.record_fact(database, fact, moment, why.asked())
-    said = f"{fact} at {moment.isoformat(timespec='seconds')}"
+    said = f"{fact} at {moment_text(moment)}"
     what = f"{said} is recorded" if changed else f"{said} is not news: a later one is known"
     fields = {"database": database, "fact": fact, "at": moment, "changed": changed}
     Output(output).record("fact.record", fields, f"{database}: {what}")

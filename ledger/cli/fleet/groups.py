@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ledger.cli.app.output import Output, OutputRow
-from ledger.domain.check_results import cause
+from ledger.domain.check_results import SILENT, cause
 from ledger.domain.wording import number_of
 
 if TYPE_CHECKING:
@@ -16,10 +17,11 @@ SHOWN = 50
 """Databases that people see one by one; of more they see groups, unless they ask for a list."""
 GROUPS_SHOWN = 5
 """How many groups of a kind are told before the rest is only counted."""
+POOLS_SHOWN = 20
+"""How many pools have a line of their own."""
 VERSIONS_SHOWN = 3
 NAMED = 5
 _LABEL = "`ledger fleet label DATABASE"
-SILENT = "no answer came; does `ledger-agent run` work in that pool?"
 
 
 def totals(numbers: FleetNumbers, *, compared: bool = True) -> str:
@@ -55,14 +57,24 @@ def show_pools(pools: Sequence[PoolNumbers], output: Output) -> None:
     }
     told = ", ".join(f"{number:,} {name}" for name, number in count.items() if number)
     lines = [f"{_databases(sum(one.databases for one in held))}: {told}"]
-    for one in suspended:
+    for one in suspended[:POOLS_SHOWN]:
         lines.append(f"  suspended in pool {one.pool}: {names(one.examples, one.databases)}")
-    for pool in dict.fromkeys(one.pool for one in held):
-        number = sum(one.databases for one in held if one.pool == pool)
-        lines.append(f"  pool {pool}: {_databases(number)}")
+    lines += _other_pools("suspended in ", [one.databases for one in suspended])
+    by_pool: Counter[str] = Counter()
+    for one in held:
+        by_pool[one.pool] += one.databases
+    lines += [f"  pool {pool}: {_databases(n)}" for pool, n in by_pool.most_common(POOLS_SHOWN)]
+    lines += _other_pools("", [number for _, number in by_pool.most_common()])
     if gone := sum(one.databases for one in pools if one.status == "retired"):
         lines.append(f"  besides, {gone:,} retired")
     output.lines([*lines, "", "Lists: `ledger fleet list --all`, or `-s SELECTION`"])
+
+
+def _other_pools(what: str, numbers: Sequence[int]) -> list[str]:
+    """The databases of pools that have no line of their own."""
+    rest = numbers[POOLS_SHOWN:]
+    where = number_of(len(rest), "other pool")
+    return [f"  {what}{where}: {_databases(sum(rest))}"] if rest else []
 
 
 def show_checks(rows: Iterable[OutputRow], output: Output) -> None:

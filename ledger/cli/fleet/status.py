@@ -164,7 +164,7 @@ def show_overview(
         say(escaped(aside_text(row)))
     if len(overview.set_aside) > LACKS_SHOWN:
         more = number_of(len(overview.set_aside) - LACKS_SHOWN, "event")
-        say(f"{more} more were set aside; `ledger audit unreadable` shows them")
+        say(f"{more:,} more were set aside; `ledger audit unreadable` shows them")
     say_unsigned(overview.unsigned)
     if counted and numbers is not None:
         show_numbers(numbers, output, compared=overview.bundle is not None)
@@ -277,7 +277,7 @@ def _say_half_done(overview: FleetOverview) -> None:
     for sentence in found[:HALF_DONE_SHOWN]:
         say(escaped(sentence))
     if len(found) > HALF_DONE_SHOWN:
-        say(f"{len(found) - HALF_DONE_SHOWN} more are half done; the JSON forms have all")
+        say(f"{len(found) - HALF_DONE_SHOWN:,} more are half done; the JSON forms have all")
 
 
 def _half_done_row(one: HalfDone) -> dict[str, object]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ledger.cli.app.argument_check import refuse_beside
+from ledger.cli.app.argument_check import refuse_beside, refuse_without
 from ledger.cli.app.command import command, flags_of
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.help_page import OUTPUT
@@ -120,6 +120,8 @@ async def lint(
         refuse_beside(ctx, "a file that is named", "--all", "--since")
     elif paths:
         refuse_beside(ctx, "a folder that is named", "--folder")
+    if not trace:
+        refuse_without(ctx, "--trace", "--scratch", "--schema-from")
     wanted = FailOn(fail_on or settings.lint.fail_on)
     try:
         migrations = await _loaded(place, which, settings)

@@ -11,7 +11,7 @@ from ledger.cli.app.command import command, flags_of
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.help_page import CommandGroup
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
-from ledger.domain.wording import moment_text, number_of
+from ledger.domain.wording import number_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,9 +139,9 @@ def _rows(settings: Settings, found: Overview) -> Iterator[dict[str, object]]:
             "kind": str(target) if target else "",
             "state": doing,
             "waiting": state.waiting if state else 0,
-            "since": moment_text(since) if since else None,
+            "since": since,
             "delivered": state.delivered if state else 0,
-            "last": moment_text(last) if last else None,
+            "last": last,
             "given_up": state.given_up if state else 0,
             "routes": "; ".join(routes),
         }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC
 from typing import TYPE_CHECKING, Annotated, Any, assert_never
 
 import typer
@@ -13,8 +12,11 @@ from ledger.cli.app.command import command, opened, tell_behind
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.help_page import LAST_POSITION, CommandGroup
+from ledger.cli.app.local_work import told_now_and_then
 from ledger.cli.app.options import ReasonOptions
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
+from ledger.domain.wording import number_of
+from migrations.model.clocks import moment_text
 from migrations.printable import escaped
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ async def verify(
     """
     kept = [_kept_end(text) for text in expect or ()]
     async with opened(ctx) as session:
-        end = await session.ledger.audit.verify(kept, at or ())
+        end = await session.ledger.audit.verify(kept, at or (), told_now_and_then())
     Output(output).record("audit.verify", _verdict(end), "\n".join(_verdict_lines(end, at or ())))
     return ExitCode.OK if end.as_kept else ExitCode.DIFFERENT
 
@@ -119,7 +121,7 @@ def _verdict_lines(end: ChainVerdict, at: Sequence[int]) -> Iterator[str]:
         yield f"broken at position {end.position}: {end.why}"
     else:
         to_keep = _kept_text(end.position, end.chain)
-        yield f"whole: {end.position} events, the chain ends in {to_keep}"
+        yield f"whole: {number_of(end.position, 'event')}, the chain ends in {to_keep}"
     for place in sorted(set(at)):
         chain = end.at.get(place)
         where = (
@@ -244,7 +246,7 @@ def aside_row(row: UnreadableEvent) -> dict[str, Any]:
 def aside_text(row: UnreadableEvent) -> str:
     """The same in a sentence."""
     who = f"{row.aside_who} ({row.aside_by})" if row.aside_who else row.aside_by
-    at = f"{row.aside_at.astimezone(UTC):%Y-%m-%d %H:%M}Z" if row.aside_at else "?"
+    at = moment_text(row.aside_at) if row.aside_at else "?"
     return (
         f"{row.type} at position {row.position} cannot be read and was set aside by {who} "
         f"at {at}: {row.aside_reason}"

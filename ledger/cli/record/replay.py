@@ -9,6 +9,7 @@ import typer
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.local_work import told_now_and_then
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 
 if TYPE_CHECKING:
@@ -42,17 +43,17 @@ async def replay(
     async with opened(ctx) as session:
         audit = session.ledger.audit
         if not repair:
-            found = await audit.replay()
+            found = await audit.replay(told_now_and_then())
             _show(form, found)
             return ExitCode.OK if found.agrees else ExitCode.DIFFERENT
-        found = await audit.check_repair()
+        found = await audit.check_repair(told_now_and_then())
         if found.agrees:
             _show(form, found, repaired=False)
             return ExitCode.OK
         if form.for_people:
             _show(form, found)
         confirm(session.ledger.name, [_fact(found)], yes=yes)
-        done = await audit.repair(found)
+        done = await audit.repair(found, told_now_and_then())
     if form.for_people:
         after = done.after
         _show(form, after)
@@ -84,7 +85,7 @@ def _show(form: Output, found: Replayed, **more: Any) -> None:
             for one in found.differences
         ],
         COLUMNS,
-        empty=f"No difference: {sum(found.rows.values())} rows of {len(found.rows)} tables are "
+        empty=f"No difference: {sum(found.rows.values()):,} rows of {len(found.rows)} tables are "
         f"what the log says up to position {found.position}.",
         agrees=found.agrees,
         position=found.position,

@@ -10,7 +10,8 @@ from ledger.cli.app import completion
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.help_page import CommandGroup
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
-from ledger.domain.wording import moment_text, number_of
+from ledger.domain.wording import number_of
+from migrations.model.clocks import moment_text
 from migrations.printable import escaped
 
 if TYPE_CHECKING:

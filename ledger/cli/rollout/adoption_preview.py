@@ -9,11 +9,12 @@ import typer
 
 from ledger.cli.app.command import flags_of, opened
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.app.local_work import NOBODY_LOOKS, at_work
+from ledger.cli.app.local_work import NOBODY_LOOKS, at_work, say_heard
 from ledger.cli.app.options import ReasonOptions, RolloutOptions
 from ledger.cli.app.output import Output
 from ledger.cli.app.variables import declared, reading_of
 from ledger.cli.fleet.check import PATIENCE_S
+from ledger.domain.wording import number_of
 
 if TYPE_CHECKING:
     from ledger.service.adoption import AdoptionMatch
@@ -45,9 +46,18 @@ async def look(
         async with at_work(session):
             if not await session.ledger.leader():
                 return output.error(NOBODY_LOOKS, ExitCode.NO_LEADER)
-            result = await session.ledger.checks.answers(check, PATIENCE_S)
+            result = await session.ledger.checks.answers(check, PATIENCE_S, say_heard)
     rows = [_row(one) for one in adoption_matches(result, migrations, adoption)]
-    output.rows("adopt.look", rows, COLUMNS, empty="No database matches.", finished=result.finished)
+    rows.sort(key=lambda row: not row["problem"])
+    wrong = sum(bool(row["problem"]) for row in rows)
+    shown = rows[: output.at_most(None)]
+    if rows:
+        told = f"{len(rows) - wrong:,} can be taken over, {wrong:,} with a problem"
+        output.tell(f"{number_of(len(rows), 'database')}: {told}")
+    output.rows(
+        "adopt.look", shown, COLUMNS, empty="No database matches.", finished=result.finished
+    )
+    output.tell_left_out(len(shown), len(rows))
     if not result.finished:
         return output.error(
             "some databases did not answer; is an agent running in their pool?", ExitCode.TIMEOUT

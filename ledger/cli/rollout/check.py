@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ledger.cli.app.argument_check import is_said
 from ledger.cli.app.command import Session, command, opened
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.app.local_work import NOBODY_LOOKS, at_work
+from ledger.cli.app.local_work import NOBODY_LOOKS, at_work, say_heard
 from ledger.cli.app.options import (
     MIGRATIONS,
     AllOption,
@@ -25,6 +26,7 @@ from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.fleet.check import PATIENCE_S, PatienceOption
 from ledger.cli.fleet.groups import NAMED, SHOWN, names
 from ledger.cli.rollout.plan import plan_request
+from ledger.domain.check_results import SILENT, cause
 from ledger.domain.refusals import RequestRefusal
 from ledger.domain.wording import number_of
 
@@ -37,7 +39,8 @@ TABLES_AT_MOST = 20
 """That are asked about: each database's order names them."""
 ORDER = ("block", "unknown", "warn", "pass")
 """What needs somebody first; `unknown` that counts as something else is told as that."""
-_SILENT = "no answer came; does `ledger-agent run` work in that pool?"
+CAUSES_SHOWN = 10
+"""Of one verdict; there are not many more checks, but servers can say what they want."""
 
 
 def register(app: typer.Typer) -> None:
@@ -67,12 +70,13 @@ async def check(
     databases, and `--all` lists them.
     """
     async with opened(ctx) as session:
-        asked = await _request(session, select, folder, why)
+        named = is_said(ctx, "--folder")
+        asked = await _request(session, select, folder, why, named=named)
         check_id = await session.ledger.fleet.check(select, why.asked(), preflight=asked)
         async with at_work(session) as cut_short:
             if not await session.ledger.leader():
                 return Output(output).error(NOBODY_LOOKS, ExitCode.NO_LEADER)
-            result = await session.ledger.checks.answers(check_id, timeout)
+            result = await session.ledger.checks.answers(check_id, timeout, say_heard)
             if not result.finished:
                 cut_short()
     rows = sorted(_rows(result, asked.policy), key=lambda one: ORDER.index(one["verdict"]))
@@ -98,9 +102,12 @@ async def check(
 
 
 async def _request(
-    session: Session, select: str, folder: Path, why: ReasonOptions
+    session: Session, select: str, folder: Path, why: ReasonOptions, *, named: bool
 ) -> PreflightRequest:
-    """What is asked: with the settings' limits, about the tables that what is pending touches."""
+    """What is asked: with the settings' limits, about the tables that what is pending touches.
+
+    A folder that was `named` has to be there; the usual one need not.
+    """
     from ledger.service.plan_texts import texts_of
     from migrations.model.preflight import PreflightRequest, TouchedTables
     from migrations.preflight.touched_tables import together, touched_in
@@ -108,7 +115,7 @@ async def _request(
     # A selection that cannot be followed is refused at once, and once.
     await session.ledger.fleet.page(select, limit=1)
     policy, touched = session.settings.preflight.policy, TouchedTables()
-    if await asyncio.to_thread(folder.is_dir):
+    if named or await asyncio.to_thread(folder.is_dir):
         request = plan_request(
             RolloutOptions(select=select),
             session.settings,
@@ -146,7 +153,7 @@ def _row(row: CheckRow, policy: PreflightPolicy) -> dict[str, Any]:
     found: Sequence[PreflightResult] = answer.preflight if answer is not None else ()
     worst = _worst(found, policy)
     if answer is None:
-        said = _SILENT
+        said = SILENT
     elif not found:
         said = unseen(answer) or "it could not be asked; look with `ledger fleet check`"
     else:
@@ -187,20 +194,28 @@ def _by_check(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         for row in rows:
             for check_name in _causes(row, verdict):
                 held.setdefault(check_name, []).append(row["database"])
-        for name, databases in sorted(held.items(), key=lambda one: -len(one[1])):
-            lines += ["", f"{len(databases):,} {verdict}, {name}: "
-                      f"{names(databases[:NAMED], len(databases))}"]  # fmt: skip
+        ordered = sorted(held.items(), key=lambda one: -len(one[1]))
+        for name, databases in ordered[:CAUSES_SHOWN]:
             example = next(one for one in rows if one["database"] == databases[0])
-            lines.append(f"    {databases[0]}: {_said_of(example, name)}")
+            who = names(databases[:NAMED], len(databases))
+            if example["checks"]:
+                lines += ["", f"{len(databases):,} {verdict}, {name}: {who}"]
+                lines.append(f"    {databases[0]}: {_said_of(example, name)}")
+            else:
+                lines += ["", f"{len(databases):,} {verdict}: {who}", f"    {name}"]
+        if rest := ordered[CAUSES_SHOWN:]:
+            more = sum(len(databases) for _, databases in rest)
+            lines += ["", f"{more:,} more {verdict}, of {number_of(len(rest), 'other cause')}"]
     return [*lines, "", "Lists: `ledger check --all`, or `-s SELECTION`"]
 
 
 def _causes(row: Mapping[str, Any], verdict: str) -> Iterable[str]:
+    """The checks that led to a verdict; of a database that could not be asked, why not."""
     if not row["checks"]:
-        return ("no answer",) if row["verdict"] == verdict else ()
+        return (cause(row["said"], row["database"]),) if row["verdict"] == verdict else ()
     return (str(one["check"]) for one in row["checks"] if str(one["counts_as"]) == verdict)
 
 
 def _said_of(row: Mapping[str, Any], name: str) -> str:
-    said = [one["said"] for one in row["checks"] if one["check"] == name]
-    return str(said[0] if said and said[0] else row["said"])
+    said = next(one["said"] for one in row["checks"] if one["check"] == name)
+    return str(said or row["said"])

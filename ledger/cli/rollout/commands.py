@@ -309,20 +309,37 @@ async def status(
     return ending(last) if watching.watch and is_over(last) else ExitCode.OK
 
 
-@command(rollout_app, "list", examples=("ledger rollout list",))
-async def list_(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) -> None:
-    """List all rollouts, newest first."""
+@command(rollout_app, "list", examples=("ledger rollout list", "ledger rollout list --limit 500"))
+async def list_(
+    ctx: typer.Context,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            metavar="N",
+            min=1,
+            help="At most so many rollouts. Default: a page for people, all for programs.",
+        ),
+    ] = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """List rollouts, newest first."""
+    form = Output(output)
+    most = form.at_most(limit)
     async with opened(ctx) as session:
-        found = await session.ledger.rollouts.list()
+        # One more than are shown tells whether there are more.
+        found = await session.ledger.rollouts.list(limit=None if most is None else most + 1)
         askers = await session.ledger.history.askers([one.rollout for one in found])
         await tell_behind(session)
-    form = Output(output)
+    shown = found[:most]
     form.rows(
         "rollout.list",
-        [listed(one, askers.get(one.rollout), for_people=form.for_people) for one in found],
+        [listed(one, askers.get(one.rollout), for_people=form.for_people) for one in shown],
         LISTED,
         empty="There was no rollout yet; `ledger up` starts one.",
     )
+    if len(found) > len(shown):
+        say(f"The newest {len(shown):,} are shown; `--limit` shows more, `-o json` all")
 
 
 @command(rollout_app, "watch", examples=("ledger rollout watch", "ledger rollout watch 7c1e"))

@@ -147,7 +147,7 @@ def facts(
     waves = number_of(len(preview.waves), "wave")
     sizes = ", ".join(f"{len(wave):,}" for wave in preview.waves[:LISTED])
     more_waves = len(preview.waves) - LISTED
-    sizes += f" and {more_waves} more" if more_waves > 0 else ""
+    sizes += f" and {more_waves:,} more" if more_waves > 0 else ""
     undoes = preview.request.undoes
     what = preview.direction if undoes is None else f"take rollout {undoes} back"
     return [
@@ -244,6 +244,8 @@ def show_plan(
             tell(f"applied everywhere already: {done}")
         if texts:
             output.text(_script(texts))
+            for line in traced.lines() if traced is not None else ():
+                say(line)
             return
         if not preview.waves:
             output.tell("Nothing to do.")
@@ -306,7 +308,7 @@ def _script(texts: Sequence[StepText]) -> str:
 def _named(wave: Sequence[str], output: Output, every: bool) -> list[str]:
     if every or not output.for_people or len(wave) <= LISTED:
         return list(wave)
-    return [*wave[:LISTED], f"and {len(wave) - LISTED} more"]
+    return [*wave[:LISTED], f"and {len(wave) - LISTED:,} more"]
 
 
 def _step(step: MigrationRef) -> dict[str, Any]:

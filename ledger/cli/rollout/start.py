@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from ledger.cli.app import completion
+from ledger.cli.app.argument_check import refuse_beside, refuse_without
 from ledger.cli.app.command import command, flags_of, opened
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
@@ -162,10 +163,13 @@ async def plan(
     """
     if trace and down:
         raise WrongArgument("--trace is for going up; leave --down out")
+    if not trace:
+        refuse_without(ctx, "--trace", "--scratch", "--schema-from")
     wanted = scratch if trace else None
     if output is PlanFormat.MARKDOWN:
         from ledger.cli.rollout.markdown import page, refusals_told
 
+        refuse_beside(ctx, "-o markdown", "--all")
         name = _called(ctx, folder, travel.select, down)
         with refusals_told(name):
             drawn = await _drawn(ctx, travel, why, folder, bundle, to, down, wanted, sql=True)

@@ -236,8 +236,13 @@ class EventLog(Excerpts):
         """
         return (await self.walk(())).end
 
-    async def walk(self, places: Collection[int]) -> Walked:
-        """As `Log.walk`; what was read for a place is what was hashed on the way to the end."""
+    async def walk(
+        self, places: Collection[int], progress: Callable[[int, int], None] | None = None
+    ) -> Walked:
+        """As `Log.walk`; what was read for a place is what was hashed on the way to the end.
+
+        `progress` hears the position reached and the position to reach.
+        """
         (end,) = await self._fetch(QUERIES["chain_end"])
         reached: Link | Broken = genesis(end["ledger_id"])
         values: dict[int, bytes] = {}
@@ -251,6 +256,8 @@ class EventLog(Excerpts):
             upto = min(reached.position + VERIFY_BATCH, *stops[:1], end["position"])
             rows = await self._fetch(QUERIES["chain_rows"], reached.position, upto)
             reached = follow(rows, reached)  # type: ignore[arg-type]
+            if progress is not None:
+                progress(upto, end["position"])
             if isinstance(reached, Link) and reached.position < upto:
                 reached = Broken(reached.position + 1, "no event is here, nor behind it")
         if isinstance(reached, Link) and (end["last"] or 0) > end["position"]:

@@ -38,7 +38,7 @@ async def test_a_plan_refuses_what_is_older_than_what_databases_have_or_notes_it
         await house.ledger.rollouts.plan(house.request())
     preview = await house.ledger.rollouts.plan(house.request(out_of_order=True))
     assert len(preview.databases) == 3
-    assert any("0_late is older than what 1 databases have" in note for note in preview.notes)
+    assert any("0_late is older than what 1 database has" in note for note in preview.notes)
     only_acme = await house.ledger.rollouts.plan(house.request(select="id=acme", out_of_order=True))
     assert [step.label for step in only_acme.steps] == ["0_late"]
     assert only_acme.already_everywhere == 2

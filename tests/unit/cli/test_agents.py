@@ -106,3 +106,23 @@ def test_programs_get_all_that_an_agent_told(capsys: pytest.CaptureFixture[str])
     (row,) = document["items"]
     assert [one["database"] for one in row["in_hand"]] == ["t1", "t2", "t3", "t4"]
     assert (row["last_sign_s"], row["at_work"]) == (1.0, 4)
+
+
+def test_of_very_many_agents_those_that_need_somebody_come_first_and_all_are_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    alive = [seen(f"a{at:03}") for at in range(300)]
+    wrong = [Seen(seen("z1").heartbeat, 1.0, 120.0), seen("z2", refuses="unsigned"),
+             seen("z3", age_s=60.0)]  # fmt: skip
+    pools = {f"p{at}": 1 for at in range(40)}
+    show(AgentsOverview(LEADER, True, (*alive, *wrong), pools))
+    shown = capsys.readouterr()
+    first, _, *rows = shown.out.splitlines()
+    assert first == ("303 agents: 1 silent, 1 puts orders aside, 300 alive, 1 with a wrong clock")
+    assert [row.split()[0] for row in rows[:3]] == ["z1", "z2", "z3"]
+    assert len(rows) == 100
+    assert "100 of 303 are shown; `-o json` has all of them" in shown.err
+    assert "30 more pools without an agent" in shown.err
+    assert len(shown.err.splitlines()) < 20
+    show(AgentsOverview(LEADER, True, (*alive, *wrong), pools), OutputFormat.JSON)
+    assert len(json.loads(capsys.readouterr().out)["items"]) == 303

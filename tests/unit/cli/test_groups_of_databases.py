@@ -10,10 +10,10 @@ from uuid import UUID
 import pytest
 
 from ledger.cli.app.output import Output, OutputFormat
-from ledger.cli.fleet.groups import SILENT, show_checks, show_numbers, show_pools
+from ledger.cli.fleet.groups import show_checks, show_numbers, show_pools
 from ledger.cli.rollout.status import headlines, lasting, show_groups
 from ledger.contracts.reports import DatabaseInspected
-from ledger.domain.check_results import problem
+from ledger.domain.check_results import SILENT, problem
 from ledger.domain.fleet import FleetStatus
 from ledger.service.fleet_overview import FleetGroup, FleetNumbers, PoolNumbers
 from ledger.service.rollout_groups import grouped
@@ -77,6 +77,23 @@ def test_problems_stand_first_and_each_reason_is_one_line(
         "1 pending: c\n    waits: halted: no\n    try: ledger rollout resume 7",
     ]
     assert said[4] == "50 applied"
+
+
+def test_one_wait_of_many_databases_is_one_line_whoever_holds_each_up_and_since_when(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = [
+        DatabaseLine(
+            f"t{at}", 0, "running", 1,
+            waits_for=f"a lock, held by pid {at} (shop), {at} s, since 2026-11-29 14:39:0{at}Z",
+        )
+        for at in range(6)
+    ]  # fmt: skip
+    other = DatabaseLine("t9", 0, "running", 1, waits_for="a lock, held by pid 1 (psql), 3 s")
+    (first, second) = grouped([*lines, other])
+    assert (first.databases, first.examples) == (6, ("t0", "t1", "t2", "t3", "t4"))
+    assert first.waits_for == lines[0].waits_for, "as the first of them says it"
+    assert (second.databases, second.examples) == (1, ("t9",))
 
 
 def test_of_very_many_reasons_the_rest_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,3 +233,16 @@ def test_a_list_of_a_large_fleet_is_counted_by_status_and_pool(
         "  pool us: 20 databases",
         "  besides, 3 retired",
     ]
+
+
+def test_of_very_many_pools_the_largest_are_told_and_the_rest_is_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pools = [PoolNumbers("active", f"p{at}", at, ("a",)) for at in range(1, 31)]
+    pools += [PoolNumbers("suspended", f"p{at}", 1, (f"s{at}",)) for at in range(1, 31)]
+    show_pools(pools, PEOPLE)
+    said = capsys.readouterr().out
+    assert "  pool p30: 31 databases\n  pool p29: " in said
+    assert "  10 other pools: 65 databases" in said
+    assert "  suspended in 10 other pools: 10 databases" in said
+    assert said.count("\n") < 50

@@ -10,6 +10,7 @@ import pytest
 
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.output import Output, OutputFormat
+from ledger.cli.db.progress import Telling
 from ledger.cli.rollout.progress import COUNTED_EVERY_S, LASTING_S, Lines, News
 from ledger.cli.rollout.status import headlines, show_rollout
 from ledger.cli.rollout.watch import conclude, ending
@@ -263,3 +264,22 @@ def test_only_a_whole_rollout_without_troubles_that_nobody_took_back_ends_with_0
     is_: str, counts: dict[str, int], undone_by: str | None, code: ExitCode
 ) -> None:
     assert ending(status(is_=is_, counts=counts, undone_by=undone_by)) is code
+
+
+def test_a_wait_of_one_database_is_told_at_once_and_then_less_and_less_often(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clock = ManualClock()
+    telling = Telling(clock)
+    told = []
+    for second in range(0, 300, 2):
+        telling.waiting("to connect again, after 5 s: nobody listens", float(second), 2.0)
+        clock.passed_s = second + 2.0
+        told += [second] if capsys.readouterr().err else []
+    assert told == [0, 10, 30, 70, 130, 190, 250]
+    telling.waiting("a lock, held by pid 7 (psql), 0 s", 300.0, 2.0)
+    assert "waiting: a lock, held by pid 7" in capsys.readouterr().err, "another one is news"
+    telling.waiting("a lock, held by pid 7 (psql), 2 s", 302.0, 2.0)
+    assert capsys.readouterr().err == ""
+    telling.waiting("a lock, held by pid 7 (psql), 0 s", 0.0, 2.0)
+    assert "(for 0 s), next try in 2.0 s" in capsys.readouterr().err, "so is one that begins anew"

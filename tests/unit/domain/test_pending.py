@@ -49,7 +49,7 @@ def test_the_logs_word_does_not_count_where_the_journal_is_not_known() -> None:
 def test_what_is_older_than_what_a_database_has_is_noted() -> None:
     pending = pending_up(ALL, ["a", "b"], [has("a", "1", "3"), has("b", "3")])
     assert pending.notes == (
-        "1_change is older than what 1 databases have already",
+        "1_change is older than what 1 database has already",
         "2_change is older than what 2 databases have already",
     )
 
