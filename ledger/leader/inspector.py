@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from ledger.contracts.envelope import Metadata, Recorded, consequence_id, encode
@@ -48,6 +48,10 @@ TOGETHER = 100
 """Databases of which the answers, and all that they have, are held at once."""
 KEPT_S = 3600.0
 """How long answers are kept for whoever asked, also where a later one is."""
+TRIM_EVERY_S = KEPT_S / 6
+"""Also where nobody looks any more, schemas that were sent do not stay."""
+_TRIM = ""
+"""In place of a check's id: when it is time to forget."""
 
 
 class Inspector:
@@ -117,10 +121,18 @@ class Inspector:
 
     async def run(self, follower: Follower) -> None:
         """Decide until cancelled."""
+        self._alarm.touch([_TRIM])
         while True:
             for check in self._alarm.due():
-                await self._advance(check, follower)
+                if check == _TRIM:
+                    await self._trim()
+                else:
+                    await self._advance(check, follower)
             await self._alarm.sleep()
+
+    async def _trim(self) -> None:
+        await self._looks.trim(KEPT_S)
+        self._alarm.set(_TRIM, self._clock.now() + timedelta(seconds=TRIM_EVERY_S))
 
     def _begin(self, check: str, request: Recorded) -> CheckState:
         self._desk.checks[check] = state = begin(request)
@@ -186,7 +198,7 @@ class Inspector:
         over = finish(state, self._clock.now(), changed, lost)
         event = encode(over.event, over.event_id, metadata)
         await self._log.append(state.stream, [event], skip_known=True, term=self._term)
-        await self._looks.trim(KEPT_S)
+        await self._trim()
         self._forget(state.check)
         follower.poke()
 

@@ -128,11 +128,145 @@ async def test_a_table_that_refuses_such_rows_stays_empty_and_is_named(
 ) -> None:
     connection = await asyncpg.connect(await fresh_database())
     try:
-        await connection.execute("CREATE TABLE t (a text CHECK (a = 'only this'))")
+        await connection.execute("CREATE TABLE t (a text NOT NULL CHECK (md5(a) = 'no such'))")
         shape = TableShape("public", "t", 10, (ColumnShape("a"),))
         (found,) = await fill(connection, (shape,), "", 100)
         assert found == FilledTable(shape, '"public"."t"', 0, found.why)
         assert 'violates check constraint "t_a_check"' in found.why
+    finally:
+        await connection.close()
+
+
+DEMANDS = {
+    "a key of two references": (
+        "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY);"
+        "CREATE TABLE t (a int REFERENCES a, b int REFERENCES b, PRIMARY KEY (a, b))",
+        100,
+    ),
+    "a reference of two columns": (
+        "CREATE TABLE a (x int, y int, PRIMARY KEY (x, y));"
+        "CREATE TABLE t (x int NOT NULL, y int NOT NULL, FOREIGN KEY (y, x) REFERENCES a (y, x))",
+        100,
+    ),
+    "a reference of two columns, in a key with another": (
+        "CREATE TABLE a (x int, y int, PRIMARY KEY (x, y));"
+        "CREATE TABLE t (x int, y int, z boolean, PRIMARY KEY (x, y, z),"
+        " FOREIGN KEY (x, y) REFERENCES a)",
+        100,
+    ),
+    "references that share a column": (
+        "CREATE TABLE a (tenant int, id int, PRIMARY KEY (tenant, id));"
+        "CREATE TABLE b (tenant int, id int, PRIMARY KEY (tenant, id));"
+        "CREATE TABLE t (tenant int NOT NULL, a int NOT NULL, b int NOT NULL,"
+        " FOREIGN KEY (tenant, a) REFERENCES a, FOREIGN KEY (tenant, b) REFERENCES b)",
+        100,
+    ),
+    "a key of few values": (
+        "CREATE TYPE mood AS ENUM ('good', 'bad', 'odd');"
+        "CREATE TABLE t (m mood, b boolean, PRIMARY KEY (m, b))",
+        6,
+    ),
+    "a key with a column that is free": (
+        "CREATE TABLE t (b boolean, day date, UNIQUE (b, day), n int)",
+        100,
+    ),
+    "one of a list": ("CREATE TABLE t (a text NOT NULL CHECK (a IN ('draft', 'sent')))", 100),
+    "one text": ("CREATE TABLE t (a text CHECK (a = 'only this'))", 100),
+    "a number between": ("CREATE TABLE t (n int NOT NULL CHECK (n BETWEEN 7 AND 9))", 100),
+    "a number below zero": ("CREATE TABLE t (n int NOT NULL CHECK (n < -5))", 100),
+    "a share": ("CREATE TABLE t (n numeric(3, 2) NOT NULL CHECK (n > 0 AND n < 1))", 100),
+    "a small number": ("CREATE TABLE t (n smallint NOT NULL CHECK (n > 32000))", 100),
+    "one column beyond another": (
+        "CREATE TABLE t (a timestamptz NOT NULL, b timestamptz NOT NULL, CHECK (b > a),"
+        " CHECK (a >= '2024-02-01' AND a < '2024-03-01'))",
+        100,
+    ),
+    "one of two": (
+        "CREATE TABLE t (a text, b int, CHECK ((a IS NULL) <> (b IS NULL)))",
+        100,
+    ),
+    "a length": ("CREATE TABLE t (code text NOT NULL UNIQUE CHECK (length(code) = 12))", 100),
+    "letters of a length": (
+        "CREATE TABLE t (code char(3) NOT NULL CHECK (code = upper(code) AND code ~ '^[A-Z]{3}$'))",
+        100,
+    ),
+    "a pattern": (
+        "CREATE TABLE t (mail text NOT NULL CHECK (mail ~ '^[^@]+@[^@]+[.][a-z]{2,}$'))",
+        100,
+    ),
+    "a likeness": ("CREATE TABLE t (a text NOT NULL UNIQUE CHECK (a LIKE 'user-%'))", 100),
+    "an array that is not empty": (
+        "CREATE TABLE t (tags text[] NOT NULL CHECK (cardinality(tags) > 0))",
+        100,
+    ),
+    "an object with a key": (
+        "CREATE TABLE t (data jsonb NOT NULL CHECK (data ? 'name'))",
+        100,
+    ),
+    "a domain": (
+        "CREATE DOMAIN zip AS text CHECK (VALUE ~ '^[0-9]{5}$'); CREATE DOMAIN home AS zip"
+        " NOT NULL; CREATE TABLE t (a home)",
+        100,
+    ),
+    "partitions": (
+        "CREATE TABLE t (id int NOT NULL, at date NOT NULL) PARTITION BY RANGE (at);"
+        "CREATE TABLE t1 PARTITION OF t FOR VALUES FROM ('2031-01-01') TO ('2032-01-01')",
+        100,
+    ),
+    "partitions by list, below each other": (
+        "CREATE TABLE t (kind text NOT NULL, n int NOT NULL) PARTITION BY LIST (kind);"
+        "CREATE TABLE t1 PARTITION OF t FOR VALUES IN ('warm') PARTITION BY RANGE (n);"
+        "CREATE TABLE t2 PARTITION OF t1 FOR VALUES FROM (5000) TO (6000)",
+        100,
+    ),
+    "two of one table that differ": (
+        "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE t (x int NOT NULL REFERENCES a,"
+        " y int NOT NULL REFERENCES a, CHECK (x <> y))",
+        100,
+    ),
+    "kinds that are rare": (
+        "CREATE TABLE t (p point NOT NULL, r int4range NOT NULL, m macaddr NOT NULL UNIQUE,"
+        " b bit(8) NOT NULL, i inet NOT NULL, t time NOT NULL, h numeric(2, 0)"
+        " NOT NULL, v tsvector NOT NULL)",
+        100,
+    ),
+}
+
+
+@pytest.mark.parametrize("demand", DEMANDS)
+async def test_rows_are_made_that_fit_what_a_table_demands(
+    fresh_database: FreshDatabase, demand: str
+) -> None:
+    sql, rows = DEMANDS[demand]
+    connection = await asyncpg.connect(await fresh_database())
+    try:
+        await connection.execute(sql)
+        shapes = tuple(
+            TableShape("public", name, 100, ())
+            for name in ("t", "a", "b")
+            if f"TABLE {name} (" in sql
+        )
+        filled = {one.table: one for one in await fill(connection, shapes, "", 100)}
+        assert {one.why for one in filled.values()} == {""}
+        assert await connection.fetchval("SELECT count(*) FROM t") == rows
+    finally:
+        await connection.close()
+
+
+async def test_a_new_column_gets_what_its_condition_lets_in(fresh_database: FreshDatabase) -> None:
+    connection = await asyncpg.connect(await fresh_database())
+    try:
+        await connection.execute("CREATE TABLE t (id int PRIMARY KEY, low int NOT NULL)")
+        columns = tuple(ColumnShape(one) for one in ("id", "low", "high", "state"))
+        (made,) = await fill(connection, (TableShape("public", "t", 50, columns),), "", 100)
+        await connection.execute(
+            "ALTER TABLE t ADD high int, ADD state text, ADD CHECK (high > low + 100),"
+            " ADD CHECK (state IN ('open', 'closed'))"
+        )
+        grown = await grow(connection, made, "")
+        assert grown.why == ""
+        asked = "SELECT count(high), count(state) FROM t"
+        assert tuple(await connection.fetchrow(asked) or ()) == (50, 50)
     finally:
         await connection.close()
 
