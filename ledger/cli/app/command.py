@@ -188,7 +188,8 @@ def _runnable(function: CommandFunction, traced: bool) -> Callable[..., None]:
 
 def _in_loop(function: CommandFunction, given: dict[str, Any], traced: bool) -> ExitCode:
     """Run the coroutine to its end, inside the root span of everything that it causes."""
-    from ledger.telemetry import SERVICE, command_span, configure, set_log_levels
+    from ledger.exporters import configure
+    from ledger.telemetry import SERVICE, command_span, set_log_levels
 
     settle_memory()
     verbose, began = flags_of(given["ctx"]).verbose, SYSTEM_CLOCK.monotonic()
