@@ -31,6 +31,7 @@ class Waits:
         self._pool = pool
         self._clock = clock
         self._what = ""
+        self._since = clock.now()
         self._within: Context | None = None
 
     def belong_to_this(self) -> None:
@@ -44,7 +45,11 @@ class Waits:
         since = now - timedelta(seconds=since_s)
         if job.waiting_since is None or abs(job.waiting_since - since) > SAME_WAIT:
             self.end()
-            job.waiting_since = since
+            job.waiting_since = self._since = since
+        elif cause_of(what) != cause_of(self._what):
+            # A lock that did not come in time, and the pause behind it, are two spans of one wait.
+            self._trace_wait()
+            self._since = now
         self._what = what
         job.next_try_at = now + timedelta(seconds=retry_in_s) if retry_in_s else None
 
@@ -54,13 +59,16 @@ class Waits:
         if since is not None:
             waited = (self._clock.now() - since).total_seconds()
             _waited.record(max(waited, 0.0), {telemetry.POOL: self._pool})
-            cause = cause_of(self._what)
-            lock = self._what.partition(HELD_BY)[0] if cause == LOCK else ""
-            self._trace(telemetry.WAIT_SPAN.format(cause=cause), since, lock)
+            self._trace_wait()
 
     def cut_short(self, waiting_s: float) -> None:
         """What stood in the way was cancelled after so many seconds."""
         self._trace(telemetry.WATCHDOG_SPAN, self._clock.now() - timedelta(seconds=waiting_s))
+
+    def _trace_wait(self) -> None:
+        cause = cause_of(self._what)
+        lock = self._what.partition(HELD_BY)[0] if cause == LOCK else ""
+        self._trace(telemetry.WAIT_SPAN.format(cause=cause), self._since, lock)
 
     def _trace(self, name: str, since: datetime, lock: str = "") -> None:
         """A span from then until now. Who was in the way is not said: names are people's own."""
