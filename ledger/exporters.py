@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import metrics, trace
 
 from ledger import sampling, telemetry
-from ledger.sampling import Sampling
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -94,11 +93,6 @@ def span_exporter(environ: Mapping[str, str] = os.environ) -> SpanExporter | Non
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     return OTLPSpanExporter()
-
-
-def sampled(slow_s: float) -> None:
-    """Take an attempt of so many seconds for a slow one from now on."""
-    sampling.use(Sampling(sampling.sampling().ratio, slow_s))
 
 
 def _wanted(signal: str, environ: Mapping[str, str]) -> str:

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
@@ -122,6 +122,11 @@ def use(chosen: Sampling) -> None:
     """Have this process sample so."""
     global _sampling
     _sampling = chosen
+
+
+def call_slow(slow_s: float) -> None:
+    """Take an attempt of so many seconds for a slow one from now on."""
+    use(replace(_sampling, slow_s=slow_s))
 
 
 def sampling_of(environ: Mapping[str, str]) -> Sampling | None:

@@ -162,7 +162,7 @@ async def test_a_lock_wait_a_retry_a_failure_and_a_rollback_are_one_tree_each(
     (migrate,) = [one for one in collector.named(f"migrate {FIRST} up") if one.trace == order.trace]
     waits = [one for one in collector.named("lock wait") if one.is_child_of(migrate)]
     assert {one.attributes["migration_ledger.lock"] for one in waits} == {
-        "AccessExclusiveLock on users"
+        "AccessExclusiveLock on public.users"
     }
     assert any(one.is_child_of(migrate) for one in collector.named("retry wait"))
     altering = [one for one in collector.named("ALTER TABLE users") if one.is_child_of(migrate)]

@@ -125,10 +125,12 @@ async def opened(ctx: typer.Context) -> AsyncIterator[Session]:
     Raises `LedgerError` subclasses when there is none, or it is not one this program can use.
     """
     from ledger.runtime import open_ledger
+    from ledger.sampling import call_slow
 
     flags = flags_of(ctx)
     loaded = flags.load()
     settings = loaded.settings
+    call_slow(settings.monitoring.slow_trace_s)
     if flags.verbose:
         _say_which(loaded)
     async with open_ledger(settings) as ledger:
