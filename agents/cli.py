@@ -20,7 +20,7 @@ from agents.runtime import Agent
 from agents.self_check import check as look
 from agents.settings import AgentSettings, agent_settings
 from agents.trust import NO_TRUST
-from ledger import telemetry
+from ledger import exporters, sampling, telemetry
 from ledger.bus.kafka import KafkaBus
 from ledger.bus.port import BusError, BusMisconfigured
 from ledger.bus.security import KafkaSettings
@@ -246,6 +246,7 @@ def _broker(shared: SharedSettings) -> KafkaSettings | None:
 
 async def _run(shared: SharedSettings, debug: bool) -> AgentExitCode:
     _log(debug, shared.monitoring.log)
+    sampling.call_slow(shared.monitoring.slow_trace_s)
     settings = _agent_settings(shared)
     bus = KafkaBus(_broker(shared) or KafkaSettings(), settings.name, SYSTEM_CLOCK)
     agent = Agent(bus, settings, SYSTEM_CLOCK, PostgresEngine(SYSTEM_CLOCK, SYSTEM_CHANCE))
@@ -309,7 +310,7 @@ async def _check(shared: SharedSettings, urls: list[str], password: str | None) 
 def _guarded(work: Callable[[], Coroutine[Any, Any, AgentExitCode]], debug: bool) -> None:
     """Run `work` in a loop of its own and exit with its code, or with that of what it raised."""
     _log(debug)
-    close = telemetry.configure(telemetry.AGENT_SERVICE, metadata.version("migration-ledger"))
+    close = exporters.configure(telemetry.AGENT_SERVICE, metadata.version("migration-ledger"))
     try:
         with asyncio.Runner() as runner:
             code = runner.run(work())

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
 from math import ceil
 
 from agents.job import Job, JobPhase
 from agents.outbox import Outbox
 from agents.settings import AgentSettings
-from ledger import instruments, telemetry
+from agents.tracing import noted
+from agents.waits import Waits
+from ledger import instruments, sampling, telemetry
 from ledger.contracts.commands import ApplyCommand
-from ledger.contracts.envelope import Metadata, encode, report_id
+from ledger.contracts.envelope import Metadata, SpanNote, encode, report_id
 from ledger.contracts.reports import (
     AttemptFinished,
     AttemptStarted,
@@ -48,12 +49,9 @@ logger = logging.getLogger(__name__)
 
 _UNEXPLAINED = Failure(FailureClass.INTERNAL, "no reason was given; report this as a defect")
 """For a failure that came without a reason, which would be a defect."""
-_waited = instruments.histogram(instruments.WAITED)
 _statement = instruments.histogram(instruments.STATEMENT)
 _POSTGRESQL = {telemetry.DB_SYSTEM: "postgresql"}
 
-SAME_WAIT = timedelta(seconds=1)
-"""Beginnings of a wait that are nearer to each other are one: two clocks measure it."""
 STATEMENT_MAX_CHARS = 8_000
 """Of a failed statement's text: enough to recognise it, small enough for a message."""
 
@@ -77,6 +75,7 @@ class Reporter:
         self._settings = settings
         self._outbox = outbox
         self._clock = clock
+        self._waits = Waits(job, settings.pool, clock)
         self._told: set[tuple[str, Direction]] = set()
         self._pace = ProgressThrottle(clock.now())
 
@@ -116,6 +115,7 @@ class Reporter:
         fingerprint: str | None = None,
     ) -> None:
         """The last word on the command; a refusal is said as such first."""
+        self._waits.end()
         failure = shorten(failure)
         rows, batches = committed(steps)
         if verdict is Verdict.REFUSED and failure is not None:
@@ -134,9 +134,9 @@ class Reporter:
                 rows=rows,
                 batches=batches,
                 fingerprint=fingerprint,
-            )
+            ),
+            spans=noted(sampling.hold()),
         )
-        self._end_wait()
         self._job.answered = True
         if failure is not None:
             # Its class and place alone: what a server said may quote what a tenant stored.
@@ -156,7 +156,9 @@ class Reporter:
         self.say(report)
         self._job.answered = True
 
-    def say(self, report: Report, *, recovered: bool | None = None) -> None:
+    def say(
+        self, report: Report, *, recovered: bool | None = None, spans: tuple[SpanNote, ...] = ()
+    ) -> None:
         """Queue `report`, in the current trace."""
         command = self._job.command
         traceparent, tracestate = current_context()
@@ -170,6 +172,7 @@ class Reporter:
             recovered=recovered or None,
             insecure=self._settings.insecure or None,
             key=self._key,
+            spans=spans or None,
         )
         encoded = encode(report, report_id(report), metadata)
         stream = f"{command.stream}/reports"
@@ -227,16 +230,11 @@ class Reporter:
 
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
         """Something is waited for: heartbeats say it."""
-        job, now = self._job, self._clock.now()
-        job.phase, job.waits_for = JobPhase.WAITING, what
-        since = now - timedelta(seconds=since_s)
-        if job.waiting_since is None or abs(job.waiting_since - since) > SAME_WAIT:
-            self._end_wait()
-            job.waiting_since = since
-        job.next_try_at = now + timedelta(seconds=retry_in_s) if retry_in_s else None
+        self._waits.begin(what, since_s, retry_in_s)
 
     def blocker_cancelled(self, by: str, waiting_s: float, said: str) -> None:
         """What was done to others is reported, whatever becomes of the migration."""
+        self._waits.cut_short(waiting_s)
         self.say(
             BlockerCancelled(
                 database=self._job.command.database,
@@ -265,6 +263,7 @@ class Reporter:
     def step_started(self, migration: Migration, direction: Direction) -> None:
         """A migration begins."""
         section = migration.section(direction)
+        self._waits.belong_to_this()
         self._pace = ProgressThrottle(self._clock.now())
         self._running(migration.label, 0, len(section.statements) if section else 0)
 
@@ -318,16 +317,9 @@ class Reporter:
             recovered=adopted.recovered,
         )
 
-    def _end_wait(self) -> None:
-        """A wait is over, if there was one."""
-        since, self._job.waiting_since = self._job.waiting_since, None
-        if since is not None:
-            waited = (self._clock.now() - since).total_seconds()
-            _waited.record(max(waited, 0.0), {telemetry.POOL: self._settings.pool})
-
     def _running(self, migration: str, statement: int, statements: int) -> None:
         job = self._job
-        self._end_wait()
+        self._waits.end()
         job.phase, job.waits_for, job.next_try_at = JobPhase.RUNNING, "", None
         job.standing = ""
         job.migration, job.statement, job.statements = migration, statement, statements

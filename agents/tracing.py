@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 
@@ -11,10 +12,18 @@ from agents.job import Job
 from ledger import instruments, telemetry
 from ledger.bus.tracing import Attributes
 from ledger.contracts.commands import ApplyCommand
+from ledger.contracts.envelope import NAME_MAX_CHARS, SpanNote
 from ledger.contracts.topics import agents_group
+from ledger.sampling import Hold, has_failed
 from migrations.clock import Clock
 from migrations.model.attempt import Verdict
+from migrations.running.telemetry import STEP_SPAN
 
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
+
+NOTED_MOST = 64
+"""Spans of one attempt that the log keeps: some kilobytes at most, a few hundred bytes mostly."""
 CONVENTIONAL = {
     Verdict.DONE: "success",
     Verdict.FAILED: "failure",
@@ -55,7 +64,8 @@ def _span_of(job: Job, messaging: str) -> Iterator[Span]:
         with telemetry.attached(origin):
             yield INVALID_SPAN
         return
-    run = command.order.rollout if isinstance(command, ApplyCommand) else command.stream
+    apply = command.order if isinstance(command, ApplyCommand) else None
+    run = apply.rollout if apply else command.stream
     with telemetry.tracer().start_as_current_span(
         telemetry.PROCESS_SPAN.format(topic=message.topic),
         context=origin,
@@ -70,12 +80,51 @@ def _span_of(job: Job, messaging: str) -> Iterator[Span]:
             telemetry.PIPELINE_RUN: run,
             telemetry.TASK_NAME: command.kind,
             telemetry.TASK_RUN: str(command.command),
+            **({telemetry.ATTEMPT: apply.attempt} if apply else {}),
         },
         links=telemetry.links_to([origin]),
         record_exception=False,
         set_status_on_exception=False,
     ) as span:
         yield span
+
+
+def noted(hold: Hold | None) -> tuple[SpanNote, ...]:
+    """What the log keeps of the spans that have ended, so that they can be sent once more.
+
+    Of many, those that failed are kept, those of migrations, and of the others the first ones.
+    """
+    ended = hold.ended if hold is not None else []
+    if not ended:
+        return ()
+    parents = {one.context.span_id: one.parent.span_id for one in ended if one.parent}
+    order = sorted(range(len(ended)), key=lambda at: (not _matters(ended[at]), at))
+    kept = [ended[at] for at in sorted(order[:NOTED_MOST])]
+    numbers = {one.context.span_id: number for number, one in enumerate(kept)}
+    notes = []
+    for one in kept:
+        above = parents.get(one.context.span_id, 0)
+        while above in parents and above not in numbers:
+            above = parents[above]
+        notes.append(_note(one, numbers.get(above, -1)))
+    return tuple(notes)
+
+
+def _matters(span: ReadableSpan) -> bool:
+    return has_failed(span) or span.name.startswith(STEP_SPAN.partition("{")[0])
+
+
+def _note(span: ReadableSpan, inside: int) -> SpanNote:
+    began = span.start_time or 0
+    return SpanNote(
+        name=span.name[:NAME_MAX_CHARS],
+        id=f"{span.context.span_id:016x}",
+        inside=inside,
+        client=span.kind is SpanKind.CLIENT,
+        began_us=began // 1_000,
+        took_us=max((span.end_time or began) - began, 0) // 1_000,
+        error=str((span.attributes or {}).get(telemetry.ERROR_TYPE, ""))[:NAME_MAX_CHARS],
+    )
 
 
 def _message(job: Job, messaging: str, run: str) -> Attributes:

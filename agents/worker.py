@@ -36,7 +36,7 @@ from agents.secrets import connection_settings
 from agents.settings import AgentSettings
 from agents.tracing import CONVENTIONAL, process_span
 from agents.translation import inspected, journal_of, not_reached, with_schema, work_of
-from ledger import instruments, telemetry
+from ledger import instruments, sampling, telemetry
 from ledger.contracts.commands import ApplyCommand, InspectCommand
 from ledger.contracts.events import Purpose
 from ledger.monitoring.logs import logged_about
@@ -99,7 +99,8 @@ class Worker:
 
     async def _work(self, job: Job) -> None:
         reporter = self.reporter(job)
-        with process_span(job, self._messaging, self._clock) as span:
+        with sampling.held() as hold, process_span(job, self._messaging, self._clock) as span:
+            hold.wanted = telemetry.is_canary()
             began = self._clock.monotonic()
             try:
                 result = await self._do_or_stop(job, reporter)
@@ -113,6 +114,7 @@ class Worker:
                 result = self._defect(job, reporter, error)
             span.set_attribute(telemetry.TASK_RESULT, CONVENTIONAL[result])
             if result is not Verdict.DONE:
+                hold.wanted = True
                 telemetry.failed(span, result)
             elapsed = self._clock.monotonic() - began
             _duration.record(elapsed, {telemetry.TASK_RESULT: CONVENTIONAL[result]})

@@ -1,35 +1,45 @@
-"""Traces and metrics: the set-up, the one registry of names, and trace context on its way.
+"""Traces and metrics: the one registry of names, and trace context on its way.
 
 The context of `ledger rollout start` travels in the events' metadata, from there in the headers of
 commands, through the agent to each SQL statement, and back in the reports' metadata. Conventions:
 OpenTelemetry semantic conventions 1.44, messaging and CI/CD; names of our own start with
 `migration_ledger.`. Those of one migration are in `migrations.running.telemetry`: that package
-knows nothing of the ledger. What is left out on purpose stands in decision 0012. Without a provider
-the API's own no-op spans still carry a context from elsewhere.
+knows nothing of the ledger. What is left out on purpose stands in decision 0012, where spans go to
+in `ledger.exporters`. Without a provider the API's own no-op spans still carry a context from
+elsewhere.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import Getter, Setter
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+)
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace.export import SpanExporter
-
-    from ledger.collector import Collector
     from ledger.contracts.envelope import Metadata
-
-logger = logging.getLogger(__name__)
 
 Carrier = tuple[tuple[str, bytes], ...]
 
@@ -59,12 +69,24 @@ def set_log_levels(own: int) -> None:
 
 # --- names ---------------------------------------------------------------------------------------
 
-ORDER_SPAN: Final = "order database"
-"""The conductor orders; INTERNAL, a root, linked to the request that made it order."""
+PLAN_SPAN: Final = "plan"
+"""A plan is drawn; INTERNAL, below the command that asked for it."""
 ROLLOUT_SPAN: Final = "rollout"
-"""From its start to its end, INTERNAL; by `ledger traces emit` alone: no process lives so long."""
+"""From its start to its end, INTERNAL, below the request; made by the leader that hears the end."""
 WAVE_SPAN: Final = "wave"
-"""One wave of it; as above."""
+"""One wave of a rollout, INTERNAL, below it; made when it is completed."""
+ORDER_SPAN: Final = "order database"
+"""From an order to its answer, INTERNAL, a root, linked to the request and to the rollout."""
+PUBLISH_SPAN: Final = "publish"
+"""The leader puts a batch of commands on the bus; INTERNAL, linked to their orders."""
+INTAKE_SPAN: Final = "intake"
+"""The leader appends reports of one partition; INTERNAL, linked to what the reports carry."""
+PROJECTION_SPAN: Final = "projection"
+"""The read models are brought to the end of the log; INTERNAL."""
+WAIT_SPAN: Final = "{cause} wait"
+"""`lock`, `retry`, `connection` or `throttle`: why a command did not go on; INTERNAL."""
+WATCHDOG_SPAN: Final = "watchdog"
+"""From the beginning of a wait until what stood in the way was cancelled for it; INTERNAL."""
 POLL_SPAN: Final = "poll {topic}"
 """CLIENT; one per poll that delivered something, linked to what the messages carry."""
 COMMIT_SPAN: Final = "commit {topic}"
@@ -100,6 +122,14 @@ TASK_RESULT: Final = "cicd.pipeline.task.run.result"
 DATABASE: Final = "migration_ledger.database"
 POOL: Final = "migration_ledger.pool"
 ROLLOUT_ID: Final = "migration_ledger.rollout.id"
+ATTEMPT: Final = "migration_ledger.attempt"
+"""Which attempt of its rollout on its database an order is, from 1."""
+WAVE: Final = "migration_ledger.wave"
+"""Which wave, from 1."""
+WAITED_FOR: Final = "migration_ledger.lock"
+"""The lock that was waited for, by its mode and the object's name; never who held it."""
+POSITION: Final = "migration_ledger.position"
+"""The place in the log that the read models show."""
 TARGET: Final = "migration_ledger.target"
 STATE: Final = "migration_ledger.state"
 """How far a rollout is, or a database in it, or in the fleet; what an agent does there."""
@@ -131,71 +161,18 @@ ATTEMPT_BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 180
 RUN_BUCKETS: Final = (1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 14_400.0, 86_400.0, 604_800.0)
 """A rollout takes seconds on a few databases, and days on a fleet."""
 
+LINKS: Final = 128
+"""Most links of one span: the SDK's own default limit."""
+TRACE_STATE: Final = "migration-ledger"
+"""Our key in the trace state of an order's trace."""
+CANARY: Final = "canary"
+"""What stands there when it belongs to the first wave of several."""
+GIVEN_IDS: ContextVar[tuple[int, int] | None] = ContextVar("given_ids", default=None)
+"""Trace and span id that the next span gets, where they follow from the log (`made_before`)."""
+
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _PROPAGATOR = TraceContextTextMapPropagator()
-_ENDPOINTS = {
-    "TRACES": ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
-    "METRICS": ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
-}
-EXPORTERS = ("otlp", "none")
-"""What `OTEL_TRACES_EXPORTER` and `OTEL_METRICS_EXPORTER` may say."""
-
-
-def configure(
-    service: str, version: str, environ: Mapping[str, str] = os.environ
-) -> Callable[[], None]:
-    """Export over OTLP/HTTP when an endpoint variable is set; returns what to call at the end.
-
-    A provider that is set already is left alone. `OTEL_SDK_DISABLED=true` and
-    `OTEL_TRACES_EXPORTER=none` (or `METRICS`) are respected; the exporters read all other
-    `OTEL_*` variables themselves. The SDK is imported only when it is needed. A collector that is
-    away costs no time, and is told once (`ledger.collector`).
-    """
-    wanted = {signal: _wanted(signal, environ) for signal in ("TRACES", "METRICS")}
-    if _is_sdk(trace.get_tracer_provider()):
-        wanted.pop("TRACES")
-    if _is_sdk(metrics.get_meter_provider()):
-        wanted.pop("METRICS")
-    closers: list[Callable[[], None]] = []
-    collectors: dict[str, Collector] = {}
-    for signal, endpoint in wanted.items():
-        if endpoint and endpoint not in collectors:
-            from ledger.collector import Collector
-
-            same = [name.lower() for name, other in wanted.items() if other == endpoint]
-            collectors[endpoint] = Collector(endpoint, " and ".join(same))
-        if endpoint:
-            export = _export_traces if signal == "TRACES" else _export_metrics
-            closers.append(export(service, version, collectors[endpoint]))
-
-    def close() -> None:
-        for closer in closers:
-            closer()
-
-    return close
-
-
-def _wanted(signal: str, environ: Mapping[str, str]) -> str:
-    """Where this signal goes to; empty when it goes nowhere."""
-    endpoint = next(filter(None, (environ.get(name, "") for name in _ENDPOINTS[signal])), "")
-    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or not endpoint:
-        return ""
-    exporter = environ.get(f"OTEL_{signal}_EXPORTER", "otlp").strip().lower()
-    if exporter not in EXPORTERS:
-        logger.warning(
-            "OTEL_%s_EXPORTER=%s is not offered here, so nothing is exported; write otlp or none",
-            signal,
-            exporter,
-        )
-    return endpoint if exporter == "otlp" else ""
-
-
-def span_exporter(environ: Mapping[str, str] = os.environ) -> SpanExporter | None:
-    """What sends spans to where the variables say; `None` where they name no collector."""
-    if not _wanted("TRACES", environ):
-        return None
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
-    return OTLPSpanExporter()
 
 
 def traced() -> bool:
@@ -212,55 +189,6 @@ def _is_sdk(provider: object) -> bool:
     """Whether somebody has set a provider; the API's own defaults live in its own package."""
     module = type(provider).__module__
     return not module.startswith(("opentelemetry.trace", "opentelemetry.metrics"))
-
-
-def _export_traces(service: str, version: str, collector: Collector) -> Callable[[], None]:
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
-
-    class Exporter(OTLPSpanExporter):
-        """Tells the collector whether it took what it was given."""
-
-        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-            result = super().export(spans)
-            collector.took(result is SpanExportResult.SUCCESS)
-            return result
-
-    resource = Resource.create({"service.name": service, "service.version": version})
-    # What is left at the end is handed over below, or not at all.
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(Exporter()))
-    trace.set_tracer_provider(provider)
-    return lambda: collector.hand_over(provider.shutdown)
-
-
-def _export_metrics(service: str, version: str, collector: Collector) -> Callable[[], None]:
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-    from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.metrics.export import (
-        MetricExportResult,
-        MetricsData,
-        PeriodicExportingMetricReader,
-    )
-    from opentelemetry.sdk.resources import Resource
-
-    class Exporter(OTLPMetricExporter):
-        """Tells the collector whether it took what it was given."""
-
-        def export(
-            self, metrics_data: MetricsData, timeout_millis: float | None = 10_000, **more: Any
-        ) -> MetricExportResult:
-            result = super().export(metrics_data, timeout_millis, **more)
-            collector.took(result is MetricExportResult.SUCCESS)
-            return result
-
-    resource = Resource.create({"service.name": service, "service.version": version})
-    reader = PeriodicExportingMetricReader(Exporter())
-    provider = MeterProvider(metric_readers=[reader], resource=resource, shutdown_on_exit=False)
-    metrics.set_meter_provider(provider)
-    return lambda: collector.hand_over(provider.shutdown)
 
 
 # --- context on its way --------------------------------------------------------------------------
@@ -349,29 +277,63 @@ def command_span(command: str) -> Iterator[Span]:
         yield span
 
 
-@contextmanager
-def order_span(origin: Metadata, rollout: str, database: str) -> Iterator[None]:
-    """The span of one order: a trace of its own, linked to what `origin` recorded.
+def order_context(origin: Metadata, command: UUID, *, canary: bool) -> Context:
+    """The context of one order: that of a trace of its own, which follows from its command's id.
 
     One trace per database task, because a rollout over a large fleet would make a trace that no
-    collector holds. Without a provider there is no span, and the origin's context goes on.
+    collector holds. Its span is made when the order is answered. A `canary` says so in its trace
+    state, so that all who have a part in it keep the trace. Without a provider there is no span,
+    and the origin's context goes on.
     """
-    context = context_of(origin)
     if not traced():
-        with attached(context):
-            yield
+        return context_of(origin)
+    digest = hashlib.sha256(f"order/{command}".encode()).digest()
+    span = SpanContext(
+        int.from_bytes(digest[:16], "big"),
+        int.from_bytes(digest[16:24], "big"),
+        is_remote=False,
+        trace_flags=TraceFlags(TraceFlags.SAMPLED),
+        trace_state=TraceState([(TRACE_STATE, CANARY)]) if canary else TraceState(),
+    )
+    return trace.set_span_in_context(NonRecordingSpan(span), Context())
+
+
+def is_canary(context: Context | None = None) -> bool:
+    """Whether the trace of `context`, or the current one, is that of an order of a first wave."""
+    state = trace.get_current_span(context).get_span_context().trace_state
+    return state.get(TRACE_STATE) == CANARY
+
+
+@contextmanager
+def span_of(
+    name: str,
+    attributes: Mapping[str, str | int] | None = None,
+    origins: Iterable[Context] = (),
+) -> Iterator[Span]:
+    """An INTERNAL span of ours, linked to `origins`; of what it raises it has the type alone.
+
+    Without a provider there is none, which costs less than one of the API's own.
+    """
+    if not traced():
+        yield trace.INVALID_SPAN
         return
-    attributes = {PIPELINE: ROLLOUT, PIPELINE_RUN: rollout, DATABASE: database}
-    with tracer().start_as_current_span(
-        ORDER_SPAN,
-        context=Context(),
-        kind=SpanKind.INTERNAL,
-        links=links_to([context]),
-        attributes=attributes,
-        record_exception=False,
-        set_status_on_exception=False,
+    with (
+        tracer().start_as_current_span(
+            name,
+            kind=SpanKind.INTERNAL,
+            links=links_to(list(islice(origins, LINKS))),
+            attributes=attributes,
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span,
+        marking(span),
     ):
-        yield
+        yield span
+
+
+def nanoseconds(moment: datetime) -> int:
+    """As spans have times: since 1970. To the microsecond, as the log has them."""
+    return (moment - _BEGINNING) // _MICROSECOND * 1_000
 
 
 @contextmanager

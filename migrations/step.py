@@ -22,7 +22,7 @@ from migrations.running.own_role import refuse_own_role
 from migrations.running.plan import Execute, Halt, repeated
 from migrations.running.retry import StatementFailed
 from migrations.running.stepwise import cleaned, run_stepwise
-from migrations.running.telemetry import finish_step, step_span
+from migrations.running.telemetry import JOURNAL_SPAN, finish_step, part_span, step_span
 from migrations.running.transactional import run_transactional
 from migrations.sql.summary import tables
 from migrations.target.entries import NewEntry, State, entry_for
@@ -55,10 +55,10 @@ async def run_step(target: Target, run: Execute) -> StepOutcome:
 
     When cancelled, reports the outcome to the observer and raises CancelledError again.
     """
-    target.observer.step_started(run.migration, run.direction)
     target.progress = None
     started = target.clock.monotonic()
     with step_span(target.work, run.migration, run.direction) as span:
+        target.observer.step_started(run.migration, run.direction)
         try:
             outcome = await _run(target, run, started)
         except asyncio.CancelledError:
@@ -192,7 +192,8 @@ async def _failed(
         await try_lock(target.connection, target.key)
     entry = replace(entry, failure=failure, duration_ms=duration_ms, note=note)
     try:
-        await target.record(entry)
+        with part_span(JOURNAL_SPAN):
+            await target.record(entry)
     except DRIVER_ERRORS as error:
         if is_connection_lost(target.connection, error):
             raise

@@ -21,9 +21,6 @@ from migrations.clock import Clock
 
 SYSTEM = "kafka"
 """What the conventions call the broker; only its adapter makes spans here."""
-LINKS = 128
-"""Most links of one span: the SDK's own default limit."""
-
 _sent = instruments.counter(instruments.SENT)
 _consumed = instruments.counter(instruments.CONSUMED)
 _duration = instruments.histogram(instruments.OPERATION)
@@ -102,7 +99,7 @@ def receiving(topic: str, client: Client, clock: Clock) -> Iterator[list[Receive
     _consumed.add(len(delivered), _about(topic))
     _record(topic, "poll", clock.monotonic() - began)
     if telemetry.traced():
-        origins = [telemetry.extract(message.headers) for message in delivered[:LINKS]]
+        origins = [telemetry.extract(message.headers) for message in delivered[: telemetry.LINKS]]
         telemetry.tracer().start_span(
             telemetry.POLL_SPAN.format(topic=topic),
             kind=SpanKind.CLIENT,
@@ -152,7 +149,9 @@ def _send_span(topic: str, messages: Sequence[Message], client: Client) -> Itera
         set_status_on_exception=False,
     ) as span:
         if span.is_recording():
-            origins = [telemetry.extract(message.headers) for message in messages[:LINKS]]
+            origins = [
+                telemetry.extract(message.headers) for message in messages[: telemetry.LINKS]
+            ]
             for link in telemetry.links_to(origins):
                 span.add_link(link.context)
         yield span

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Annotated, NamedTuple, Protocol
 from uuid import UUID, uuid5
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from ledger.contracts.actor import Actor
@@ -23,6 +23,12 @@ from ledger.contracts.validation import message_of
 
 NAMESPACE = UUID("6f1c2b8e-53f5-5d0e-9a55-7d9f6c0f3b11")
 """Root of every derived id."""
+NAME_MAX_CHARS = 120
+"""Of a span's name, as it is kept."""
+NOTES_MOST = 256
+"""Spans of one attempt in its metadata; agents keep fewer."""
+MOMENT_MOST_US = 2**52
+"""The year 2112."""
 
 _ABOUT: dict[type[Event], tuple[str, ...]] = {
     known: tuple(
@@ -48,13 +54,31 @@ class UnknownMessage(ValueError):
         self.why = why
 
 
+class SpanNote(NamedTuple):
+    """A span inside of an attempt, as it is kept with the attempt's last word.
+
+    `inside` is the number of the note that it is a part of, always a later one, or -1 for the
+    attempt itself; `client` tells a statement from work of our own. Times are by the agent's clock,
+    in microseconds since 1970. No attribute is kept but the class of an error.
+    """
+
+    name: Annotated[str, Field(max_length=NAME_MAX_CHARS)]
+    id: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
+    inside: Annotated[int, Field(ge=-1, le=NOTES_MOST)]
+    client: bool
+    began_us: Annotated[int, Field(ge=0, le=MOMENT_MOST_US)]
+    took_us: Annotated[int, Field(ge=0, le=MOMENT_MOST_US)]
+    error: Annotated[str, Field(max_length=NAME_MAX_CHARS)] = ""
+
+
 class Metadata(BaseModel):
     """Who, why, because of what, and in which trace; no part of what happened.
 
     `actor` is who asked, on what a person decides; an agent names itself in `agent`. `occurred_at`
     is the writer's own clock. `recovered` says that an agent read the fact from a journal.
     `causation` is the event or command that led here, `correlation` the rollout. An agent's report
-    names the `key` that signs it; without one it is not signed.
+    names the `key` that signs it; without one it is not signed. The last word on an attempt that
+    was traced has its `spans`, so that they can be sent once more.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
@@ -71,6 +95,7 @@ class Metadata(BaseModel):
     recovered: bool | None = None
     insecure: tuple[str, ...] | None = None
     key: str | None = None
+    spans: Annotated[tuple[SpanNote, ...], Field(max_length=NOTES_MOST)] | None = None
 
 
 class StoredEvent(Protocol):

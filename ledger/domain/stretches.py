@@ -1,23 +1,25 @@
 """What took how long, from the log alone: a rollout, its waves, each order, its attempt, its steps.
 
 ```
-rollout ─ wave 1 ─ order acme ─ attempt ─ migrate 1, migrate 2
+rollout ─ wave 1 ─ order acme ─ attempt ─ migrate 1 ─ statements, verify, journal
+        │                          │        migrate 2 …
         │                          (waited before: from the order until an agent took it)
         └ wave 2 ─ order bolt …
 ```
 
+What is inside of a migration is known of attempts that were traced: their last word has it.
 Beginnings and ends of what an agent did are by its own clock, the rest by the ledger's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from ledger.contracts.envelope import Recorded
+from ledger.contracts.envelope import Recorded, SpanNote
 from ledger.contracts.events import (
     AttemptTimedOut,
     MigrationOrdered,
@@ -42,6 +44,7 @@ from migrations.model.attempt import Verdict
 
 ENDS = {RolloutCompleted: "", RolloutAborted: "aborted", UndoStarted: "undone"}
 """What ends a rollout, and how it went by that."""
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class StretchKind(StrEnum):
@@ -52,6 +55,8 @@ class StretchKind(StrEnum):
     ORDER = "order"
     ATTEMPT = "attempt"
     MIGRATION = "migration"
+    PART = "part"
+    """Of an attempt or a migration: a statement, a wait, a Verify section, the journal's entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,8 @@ class Stretch:
     """Something that took its time; `ended` is `None` while it has not.
 
     `key` tells it from all others of its ledger. `context` is the trace context that it was
-    recorded in, `cause` that of what made it happen; both as W3C Trace Context writes them.
+    recorded in, `cause` that of what made it happen; both as W3C Trace Context writes them, as is
+    `state`, the trace state beside `context`.
     """
 
     kind: StretchKind
@@ -71,6 +77,7 @@ class Stretch:
     told: Mapping[str, str] = field(default_factory=dict)
     context: str | None = None
     cause: str | None = None
+    state: str | None = None
     inside: tuple[Stretch, ...] = ()
 
     def seconds(self, now: datetime) -> float:
@@ -87,6 +94,15 @@ class Weaver:
         self._steps: dict[UUID, tuple[Stretch, ...]] = {}
         self._waves: dict[int, Stretch] = {}
         self._rollout: Stretch | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the rollout has ended, and every order that was heard of."""
+        return bool(self._rollout and self._rollout.ended and not self._orders)
+
+    def wave(self, number: int) -> Stretch | None:
+        """One of its waves, counted from 0; `None` where its beginning was not heard."""
+        return self._waves.get(number)
 
     def hear(self, one: Recorded) -> Stretch | None:
         """The order that this event ends, with everything inside of it, if it ends one."""
@@ -163,7 +179,8 @@ class Weaver:
             case AttemptFinished():
                 failed = event.verdict is not Verdict.DONE
                 why = event.failure.kind.value if event.failure and failed else ""
-                return self._ended(event.command, at, why or ("" if not failed else event.verdict))
+                error = why or ("" if not failed else event.verdict)
+                return self._ended(event.command, at, error, one.metadata.spans or ())
             case _:
                 pass
         return None
@@ -196,15 +213,52 @@ class Weaver:
         attempt = self._attempts.get(command)
         return attempt.began if attempt else at
 
-    def _ended(self, command: UUID, at: datetime | None, error: str) -> Stretch | None:
+    def _ended(
+        self, command: UUID, at: datetime | None, error: str, notes: Sequence[SpanNote] = ()
+    ) -> Stretch | None:
         order = self._orders.pop(command, None)
         attempt, steps = self._attempts.pop(command, None), self._steps.pop(command, ())
         if order is None:
             return None
         inside: tuple[Stretch, ...] = ()
         if attempt is not None:
+            steps = _as_noted(command, attempt, steps, notes)
             inside = (replace(attempt, ended=at, error=error, told=order.told, inside=steps),)
         return replace(order, ended=at, error=error, inside=inside)
+
+
+def _as_noted(
+    command: UUID, attempt: Stretch, steps: tuple[Stretch, ...], notes: Sequence[SpanNote]
+) -> tuple[Stretch, ...]:
+    """What was inside of an attempt, by the notes of its agent; only migrations where it has none.
+
+    A note that claims to be inside of an earlier one, or of none that is there, is the attempt's.
+    """
+    if not notes or attempt.context is None:
+        return steps
+    trace = attempt.context.split("-")[1]
+    known = {f"migrate {step.name}": step for step in steps}
+    inside: dict[int, list[Stretch]] = {}
+    for number, note in enumerate(notes):
+        own = sorted(inside.pop(number, ()), key=lambda part: part.began)
+        began = _BEGINNING + timedelta(microseconds=note.began_us)
+        step = known.pop(note.name, None)
+        part = Stretch(
+            StretchKind.MIGRATION if step else StretchKind.PART,
+            f"{command}/{number}",
+            step.name if step else note.name,
+            began,
+            began + timedelta(microseconds=note.took_us),
+            step.error if step else note.error,
+            step.told if step else {"client": "true"} if note.client else {},
+            context=f"00-{trace}-{note.id}-01",
+            inside=tuple(own),
+        )
+        above = note.inside if number < note.inside < len(notes) else -1
+        inside.setdefault(above, []).append(part)
+    # What the log says of a migration holds, also where an agent has noted nothing of it.
+    found = [*inside.pop(-1, ()), *known.values()]
+    return tuple(sorted(found, key=lambda part: part.began))
 
 
 def _ordered(one: Recorded, event: MigrationOrdered) -> Stretch:
@@ -219,6 +273,8 @@ def _ordered(one: Recorded, event: MigrationOrdered) -> Stretch:
             "attempt": str(event.attempt),
             "mode": event.mode.value,
             "pool": event.pool,
+            "database": event.database,
         },
         context=one.metadata.traceparent,
+        state=one.metadata.tracestate,
     )

@@ -50,7 +50,7 @@ from ledger.service.rollout_state import whole
 from ledger.store.bundles import BundleTexts
 from ledger.store.port import Batch, Log
 from ledger.store.views.port import Views
-from ledger.telemetry import current_context, order_span
+from ledger.telemetry import current_context, order_context
 from migrations.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -303,8 +303,10 @@ class Conductor:
         event = decided.event
         if not isinstance(event, MigrationOrdered):
             return encode(event, decided.event_id, self._metadata(origin, rollout, now))
-        with order_span(origin, rollout, event.database):
-            traceparent, tracestate = current_context()
+        state = self._rollouts.get(rollout)
+        canary = event.wave == 0 and state is not None and len(state.waves) > 1
+        context = order_context(origin, event.command, canary=canary)
+        traceparent, tracestate = current_context(context)
         metadata = self._metadata(origin, rollout, now).model_copy(
             update={"traceparent": traceparent, "tracestate": tracestate}
         )

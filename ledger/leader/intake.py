@@ -33,6 +33,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from uuid import UUID, uuid5
 
+from ledger import telemetry
 from ledger.bus.port import Bus, BusError, BusUnavailable, Reader, Received
 from ledger.contracts.envelope import (
     NAMESPACE,
@@ -218,6 +219,12 @@ class Intake:
 
     async def _take(self, partition: int, messages: Sequence[Received]) -> None:
         """Append one partition's messages stream by stream; the last call moves the position."""
+        origins = (telemetry.extract(one.headers) for one in messages)
+        told = {telemetry.MESSAGING_BATCH: len(messages)}
+        with telemetry.span_of(telemetry.INTAKE_SPAN, told, origins):
+            await self._take_in(partition, messages)
+
+    async def _take_in(self, partition: int, messages: Sequence[Received]) -> None:
         answers = await self._believed(messages)
         streams = _by_stream([one for one in answers if check_of(one.stream) is None])
         await self._take_looks([one for one in answers if check_of(one.stream) is not None])

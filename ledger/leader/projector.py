@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ledger.contracts.envelope import Recorded
 from ledger.store.views.port import Views
+from ledger.telemetry import POSITION, PROJECTION_SPAN, span_of
 from migrations.clock import Clock
 
 PAUSE_S = 0.8
@@ -30,5 +31,6 @@ class Projector:
         while True:
             await self._heard.wait()
             self._heard.clear()
-            await self._reads.caught_up()
+            with span_of(PROJECTION_SPAN) as span:
+                span.set_attribute(POSITION, await self._reads.caught_up())
             await self._clock.sleep(PAUSE_S)

@@ -30,6 +30,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
+from ledger import telemetry
 from ledger.bus.port import Bus, BusUnavailable, Message
 from ledger.contracts.commands import CancelCommand, Command, Order, command_of
 from ledger.contracts.envelope import Recorded
@@ -285,6 +286,12 @@ class Relay:
             self._forget(command)
 
     async def _send(self, due: Sequence[Unanswered]) -> None:
+        orders = (telemetry.context_of(one.recorded.metadata) for one in due)
+        told = {telemetry.MESSAGING_BATCH: len(due)}
+        with telemetry.span_of(telemetry.PUBLISH_SPAN, told, orders):
+            await self._send_all(due)
+
+    async def _send_all(self, due: Sequence[Unanswered]) -> None:
         messages: list[Message] = []
         texts: set[str] = set()
         now = self._clock.monotonic()

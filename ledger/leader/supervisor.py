@@ -44,6 +44,7 @@ from ledger.leader.relay import Relay
 from ledger.leader.restoration import restore
 from ledger.leader.schema_comparison import SchemaComparison
 from ledger.leader.signatures import BusSigning, Speakers
+from ledger.leader.span_writer import SpanWriter
 from ledger.leader.subscription import Follower
 from ledger.store.bundles import BundleTexts
 from ledger.store.connections import CONNECTION_LOST
@@ -92,6 +93,7 @@ class Supervisor:
         self._relay = Relay(bus, bundles, ledger, resend_s, clock, chance, signer)
         self._projector = Projector(self._reads, clock)
         self._meter = Meter()
+        self._spans = SpanWriter(ledger)
         self._orders = OrderBook(log)
         desk = LookDesk(log, self._roster, stores.looks, clock)
         self._inspector = Inspector(
@@ -232,7 +234,7 @@ class Supervisor:
             keys.saw([one async for one in self._keys(position)])
         subscribers = (
             *speakers, self._roster, self._conductor, self._inspector, self._orders, self._relay,
-            self._projector, self._meter, self._schemas,
+            self._projector, self._meter, self._spans, self._schemas,
         )  # fmt: skip
         return Follower(self._log, position, subscribers, self._clock)
 
@@ -251,6 +253,7 @@ class Supervisor:
         for subscriber in (self._orders, self._relay):
             subscriber.saw(restored.events)
         self._meter.remember(restored.events)
+        self._spans.remember(restored.events)
 
     async def _keys(self, upto: int) -> AsyncIterator[Recorded]:
         """What was said of keys; what came since, the follower tells."""

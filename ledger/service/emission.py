@@ -1,16 +1,19 @@
 """Sends spans once more, from what the log says of them, after a collector was away.
 
-Orders and attempts get the ids that their spans had, if they were recorded in a trace. Those of
-migrations are not in the log and are derived, so that sending again gives the same spans again.
-Statements are not in the log: their spans are gone.
+Orders and attempts, and what agents noted inside of attempts, get the ids that their spans had, if
+they were recorded in a trace. The others are derived from the log, so that sending again gives the
+same spans again; those of rollouts and waves are derived when they are made first, too.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata
+from typing import assert_never
 from uuid import UUID
 
 from opentelemetry import trace
@@ -25,11 +28,11 @@ from ledger.contracts.envelope import Metadata
 from ledger.contracts.topics import commands_topic
 from ledger.domain.stretches import Stretch, StretchKind
 from ledger.errors import LedgerError
-from migrations.running.telemetry import DIRECTION, STEP_SPAN, VERSION
+from migrations.running.telemetry import DB_STATUS, DB_SUMMARY, DIRECTION, STEP_SPAN, VERSION
 
 BATCH = 500
 """Spans that are sent at once."""
-AT_AGENTS = (StretchKind.ATTEMPT, StretchKind.MIGRATION)
+AT_AGENTS = (StretchKind.ATTEMPT, StretchKind.MIGRATION, StretchKind.PART)
 """What agents make spans of."""
 _SCOPE = InstrumentationScope(telemetry.SCOPE)
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
@@ -37,6 +40,22 @@ _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 class CollectorRefused(LedgerError):
     """Nobody took the spans that were sent once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpanDraft:
+    """A span as the log says it was; its ids follow from the log, or stand in it."""
+
+    name: str
+    kind: SpanKind
+    context: SpanContext
+    parent: SpanContext | None
+    links: tuple[Link, ...]
+    attributes: Mapping[str, str | int]
+    failed: bool
+    began: datetime
+    ended: datetime
+    at_agent: bool
 
 
 class Emitter:
@@ -56,53 +75,28 @@ class Emitter:
         waiting: list[ReadableSpan] = []
         sent = 0
         async for stretch in stretches:
-            waiting += self.spans(stretch, None)
+            waiting += self.spans(stretch)
             if len(waiting) >= BATCH:
                 sent += self._send(waiting)
                 waiting = []
         return sent + self._send(waiting)
 
-    def spans(self, stretch: Stretch, parent: SpanContext | None) -> Iterator[ReadableSpan]:
+    def spans(self, stretch: Stretch) -> Iterator[ReadableSpan]:
         """The span of a stretch that has ended, and those of everything inside of it."""
-        own = self._context(stretch, parent)
-        if stretch.kind is StretchKind.ROLLOUT:
-            # It begins in the trace of the command that asked for it, and was no span there.
-            parent = _recorded(stretch.context)
-            own = self._derived(stretch, parent)
-        if stretch.ended is not None:
-            yield self._span(stretch, own, parent, stretch.ended)
-        for inside in stretch.inside:
-            yield from self.spans(inside, own)
-
-    def _span(
-        self, stretch: Stretch, own: SpanContext, parent: SpanContext | None, ended: datetime
-    ) -> ReadableSpan:
-        cause = _recorded(stretch.cause)
-        status = Status(StatusCode.ERROR) if stretch.error else Status()
-        return ReadableSpan(
-            name=_name(stretch),
-            context=own,
-            parent=parent,
-            resource=self._agents if stretch.kind in AT_AGENTS else self._own,
-            attributes=_attributes(stretch),
-            links=[Link(cause)] if cause else [],
-            kind=SpanKind.CONSUMER if stretch.kind is StretchKind.ATTEMPT else SpanKind.INTERNAL,
-            status=status,
-            start_time=_nanoseconds(min(stretch.began, ended)),
-            end_time=_nanoseconds(ended),
-            instrumentation_scope=_SCOPE,
-        )
-
-    def _context(self, stretch: Stretch, parent: SpanContext | None) -> SpanContext:
-        recorded = _recorded(stretch.context)
-        if recorded is None or (parent is not None and recorded.span_id == parent.span_id):
-            return self._derived(stretch, parent)
-        return recorded
-
-    def _derived(self, stretch: Stretch, parent: SpanContext | None) -> SpanContext:
-        digest = hashlib.sha256(f"{self._ledger}/{stretch.kind}/{stretch.key}".encode()).digest()
-        trace_id = parent.trace_id if parent else int.from_bytes(digest[:16], "big")
-        return SpanContext(trace_id, int.from_bytes(digest[16:24], "big"), False, _SAMPLED)
+        for one in drafts(self._ledger, stretch, None):
+            yield ReadableSpan(
+                name=one.name,
+                context=one.context,
+                parent=one.parent,
+                resource=self._agents if one.at_agent else self._own,
+                attributes=one.attributes,
+                links=one.links,
+                kind=one.kind,
+                status=Status(StatusCode.ERROR) if one.failed else Status(),
+                start_time=telemetry.nanoseconds(one.began),
+                end_time=telemetry.nanoseconds(one.ended),
+                instrumentation_scope=_SCOPE,
+            )
 
     def _send(self, spans: Sequence[ReadableSpan]) -> int:
         if spans and self._exporter.export(spans) is not SpanExportResult.SUCCESS:
@@ -111,6 +105,80 @@ class Emitter:
                 "the same spans are sent once more"
             )
         return len(spans)
+
+
+def drafts(ledger: UUID, stretch: Stretch, parent: SpanContext | None) -> Iterator[SpanDraft]:
+    """The span of a stretch, if it has ended, and then those of everything inside of it."""
+    own, parent = _context(ledger, stretch, parent)
+    if stretch.ended is not None:
+        yield SpanDraft(
+            name=_name(stretch),
+            kind=_kind(stretch),
+            context=own,
+            parent=parent,
+            links=_links(ledger, stretch, parent),
+            attributes=_attributes(stretch),
+            failed=bool(stretch.error),
+            began=min(stretch.began, stretch.ended),
+            ended=stretch.ended,
+            at_agent=stretch.kind in AT_AGENTS,
+        )
+    for inside in stretch.inside:
+        yield from drafts(ledger, inside, own)
+
+
+def rollout_context(ledger: UUID, rollout: str, asked: str | None) -> SpanContext:
+    """The span of a rollout that was `asked` for in this context, if that was in a trace."""
+    return _derived(ledger, StretchKind.ROLLOUT, f"rollout-{rollout}", _recorded(asked))
+
+
+def _context(
+    ledger: UUID, stretch: Stretch, parent: SpanContext | None
+) -> tuple[SpanContext, SpanContext | None]:
+    """The context of its span and that of its parent: as recorded, if a span was recorded.
+
+    What was recorded where nothing made spans is the context of whoever asked.
+    """
+    recorded = _recorded(stretch.context)
+    match stretch.kind:
+        case StretchKind.ROLLOUT:
+            return _derived(ledger, stretch.kind, stretch.key, recorded), recorded
+        case StretchKind.WAVE:
+            return _derived(ledger, stretch.kind, stretch.key, parent), parent
+        case StretchKind.ORDER:
+            asked = _recorded(stretch.cause)
+            if recorded is None or (asked is not None and recorded.trace_id == asked.trace_id):
+                return _derived(ledger, stretch.kind, stretch.key, recorded), recorded
+            return recorded, None
+        case StretchKind.ATTEMPT | StretchKind.MIGRATION | StretchKind.PART:
+            if recorded is None or (parent is not None and recorded.span_id == parent.span_id):
+                return _derived(ledger, stretch.kind, stretch.key, parent), parent
+            return recorded, parent
+        case _:
+            assert_never(stretch.kind)
+
+
+def _derived(ledger: UUID, kind: StretchKind, key: str, parent: SpanContext | None) -> SpanContext:
+    digest = hashlib.sha256(f"{ledger}/{kind}/{key}".encode()).digest()
+    trace_id = parent.trace_id if parent else int.from_bytes(digest[:16], "big")
+    return SpanContext(trace_id, int.from_bytes(digest[16:24], "big"), False, _SAMPLED)
+
+
+def _links(ledger: UUID, stretch: Stretch, parent: SpanContext | None) -> tuple[Link, ...]:
+    """What led to it: to an order the request and the rollout, to an attempt its order."""
+    if stretch.kind is StretchKind.ATTEMPT and parent is not None:
+        return (Link(parent),)
+    if stretch.kind is not StretchKind.ORDER:
+        return ()
+    asked = _recorded(stretch.cause)
+    rollout = rollout_context(ledger, stretch.told["rollout"], stretch.cause)
+    return (*((Link(asked),) if asked else ()), Link(rollout))
+
+
+def _kind(stretch: Stretch) -> SpanKind:
+    if stretch.kind is StretchKind.ATTEMPT:
+        return SpanKind.CONSUMER
+    return SpanKind.CLIENT if "client" in stretch.told else SpanKind.INTERNAL
 
 
 def _recorded(traceparent: str | None) -> SpanContext | None:
@@ -134,24 +202,40 @@ def _name(stretch: Stretch) -> str:
             return telemetry.ROLLOUT_SPAN
         case StretchKind.WAVE:
             return telemetry.WAVE_SPAN
+        case StretchKind.PART:
+            return stretch.name
+        case _:
+            assert_never(stretch.kind)
 
 
-def _attributes(stretch: Stretch) -> dict[str, str]:
-    told = {_ATTRIBUTES[name]: value for name, value in stretch.told.items() if name in _ATTRIBUTES}
-    if stretch.kind is StretchKind.ORDER:
-        told |= {telemetry.PIPELINE: telemetry.ROLLOUT, telemetry.DATABASE: stretch.name}
-    if stretch.kind is StretchKind.ROLLOUT:
-        told |= {telemetry.PIPELINE: telemetry.ROLLOUT, telemetry.PIPELINE_RUN: stretch.name}
+def _attributes(stretch: Stretch) -> dict[str, str | int]:
+    told: dict[str, str | int] = {
+        _ATTRIBUTES[name]: value for name, value in stretch.told.items() if name in _ATTRIBUTES
+    }
+    match stretch.kind:
+        case StretchKind.ORDER:
+            told |= {telemetry.PIPELINE: telemetry.ROLLOUT}
+            told |= {telemetry.ATTEMPT: int(stretch.told["attempt"])}
+            told |= {telemetry.WAVE: int(stretch.told["wave"]) + 1}
+        case StretchKind.ATTEMPT:
+            told |= {telemetry.PIPELINE: telemetry.ROLLOUT}
+            told |= {telemetry.ATTEMPT: int(stretch.told["attempt"])}
+        case StretchKind.ROLLOUT:
+            told |= {telemetry.PIPELINE: telemetry.ROLLOUT, telemetry.PIPELINE_RUN: stretch.name}
+        case StretchKind.PART if "client" in stretch.told:
+            told |= {telemetry.DB_SYSTEM: "postgresql", DB_SUMMARY: stretch.name}
+            if SQLSTATE.fullmatch(stretch.error):
+                told |= {DB_STATUS: stretch.error}
+        case _:
+            pass
     return told | ({telemetry.ERROR_TYPE: stretch.error} if stretch.error else {})
 
 
+SQLSTATE = re.compile("[0-9A-Z]{5}")
 _ATTRIBUTES = {
     "rollout": telemetry.PIPELINE_RUN,
+    "database": telemetry.DATABASE,
     "pool": telemetry.POOL,
     "version": VERSION,
     "direction": DIRECTION,
 }
-
-
-def _nanoseconds(moment: datetime) -> int:
-    return round(moment.timestamp() * 1_000_000) * 1_000

@@ -49,6 +49,7 @@ from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.service.rollout_state import whole
 from ledger.store.port import Log
 from ledger.store.views.port import Views
+from ledger.telemetry import PLAN_SPAN, TASK_NAME, span_of
 from migrations.model.attempt import Adoption, Mode
 from migrations.model.phases import LAST_BY_DEFAULT, Phase
 
@@ -197,6 +198,10 @@ class Planner:
 
     async def plan(self, request: PlanRequest) -> Plan:
         """What would be done now; nothing is recorded."""
+        with span_of(PLAN_SPAN, {TASK_NAME: request.direction}):
+            return await self._plan(request)
+
+    async def _plan(self, request: PlanRequest) -> Plan:
         if request.undoes is not None:
             return await self._draw_undo(request, request.undoes)
         # Before anything is read: what comes into the log from now on is seen by its position.

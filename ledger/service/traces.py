@@ -80,16 +80,17 @@ class TraceService:
 
         Raises as `show`, `WrongArgument` where no collector is named, and `CollectorRefused`.
         """
+        from ledger import exporters
         from ledger.service.emission import Emitter
-        from ledger.telemetry import span_exporter
 
         search = await self._meant(rollout)
         if search.rollout is None:
             raise NothingOfThatName(rollout)
-        exporter = span_exporter()
+        exporter = exporters.span_exporter()
         if exporter is None:
             raise WrongArgument(
-                "no collector is named; set OTEL_EXPORTER_OTLP_ENDPOINT to where spans go"
+                "no collector is named; set OTEL_EXPORTER_OTLP_ENDPOINT to where spans go, or "
+                "OTEL_TRACES_EXPORTER to otlp_json_file"
             )
         try:
             return await Emitter(self._ledger, exporter).emit(self._stretches(search))

@@ -24,6 +24,7 @@ from pydantic import (
 
 from ledger.bus.security import KafkaSection, KafkaSettings
 from ledger.contracts.topics import valid_pool
+from ledger.sampling import SLOW_S
 from ledger.settings.errors import SettingsError
 from ledger.settings.secret_rules import SecretRule, parse_rule, parse_rules
 from ledger.settings.trust import TrustedKey, parse_trust
@@ -131,6 +132,10 @@ class MonitoringSection(SettingsSection):
     )
     log: LogForm = Field(
         LogForm.TEXT, description="lines of the log: `text` for people, or `json`, one object each"
+    )
+    slow_trace_s: SomeSeconds = Field(
+        SLOW_S,
+        description="attempts that take as long are traced, whatever share of traces is kept",
     )
 
 

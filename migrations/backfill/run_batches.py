@@ -38,7 +38,7 @@ from migrations.errors import Refused, RunError
 from migrations.model.migration import Direction, Migration, Program, Statement
 from migrations.running.plan import Execute
 from migrations.running.retry import StatementFailed, failed_at, lost_at, may_pass, retrying
-from migrations.running.telemetry import statement_span
+from migrations.running.telemetry import batch_span, statement_span
 from migrations.running.transactional import begin, commit, final_entry
 from migrations.running.verify_section import verify
 from migrations.sql.literals import bind
@@ -76,8 +76,10 @@ async def run_batches(target: Target, run: Execute) -> NewEntry:
             return await _finish(course, started)
 
         async def once(page: Page = page) -> None:
+            number, sampled = course.count + 1, _is_sampled(course)
             try:
-                await _batch(course, page)
+                with batch_span(number, page.rows, target.clock, sampled=sampled):
+                    await _batch(course, page)
             except StatementFailed as failed:
                 failed.failure = replace(failed.failure, batch=_named(course, page))
                 raise
@@ -241,8 +243,12 @@ def _cleaned_up(course: BackfillRun) -> str:
     return ";\n".join(parts)
 
 
+def _is_sampled(course: BackfillRun) -> bool:
+    return course.count < SPANS_FIRST or not course.count % SPANS_EVERY
+
+
 def _span(course: BackfillRun) -> AbstractContextManager[None]:
-    if course.count >= SPANS_FIRST and course.count % SPANS_EVERY:
+    if not _is_sampled(course):
         return nullcontext()
     target = course.target
     return statement_span(target.settings, target.work.target, course.whole)

@@ -16,6 +16,7 @@ from migrations.model.preflight import (
 )
 from migrations.preflight.checks import Situation, results
 from migrations.preflight.questions import answers
+from migrations.running.telemetry import PREFLIGHT_SPAN, part_span
 from migrations.target.session import Connection, ConnectionSettings, close_session, open_session
 
 APPLICATION_NAME = "migration-ledger preflight"
@@ -41,7 +42,8 @@ async def ask_all(
 
     Raises what a lost connection raises.
     """
-    found = await answers(connection, policy, touched, role)
+    with part_span(PREFLIGHT_SPAN):
+        found = await answers(connection, policy, touched, role)
     return results(Situation(found, policy, clock.now()))
 
 

@@ -8,7 +8,7 @@ no-op spans costs 9 µs per statement, none costs 3 (seen).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -16,6 +16,7 @@ import asyncpg
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
+from migrations.clock import Clock
 from migrations.model.folder_history import schema_of
 from migrations.model.migration import Direction, Migration, Statement
 from migrations.model.work import StepOutcome, StepResult, Work
@@ -24,12 +25,22 @@ from migrations.target.session import ConnectionSettings
 
 STEP_SPAN: Final = "migrate {version} {direction}"
 """INTERNAL; one per migration, below what the caller has open. Statements are below it."""
+PREFLIGHT_SPAN: Final = "preflight"
+"""A database is asked whether this is a good moment; INTERNAL."""
+VERIFY_SPAN: Final = "verify"
+"""A Verify section; INTERNAL, its statements are below it."""
+JOURNAL_SPAN: Final = "journal"
+"""An entry of the journal is written and committed, with deferred constraints; INTERNAL."""
+BATCH_SPAN: Final = "batch"
+"""A batch of a data migration; INTERNAL. The first ones, then a sample, and each that failed."""
 VERSION: Final = "migration_ledger.migration.version"
 DIRECTION: Final = "migration_ledger.migration.direction"
 ROLLOUT: Final = "migration_ledger.rollout.id"
 COMMAND: Final = "migration_ledger.command.id"
 SCHEMA: Final = "migration_ledger.target.schema"
 RESULT: Final = "migration_ledger.step.result"
+BATCH: Final = "migration_ledger.batch.number"
+BATCH_ROWS: Final = "migration_ledger.batch.rows"
 
 DB_SYSTEM: Final = "db.system.name"
 DB_NAMESPACE: Final = "db.namespace"
@@ -39,6 +50,9 @@ DB_STATUS: Final = "db.response.status_code"
 SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
 ERROR_TYPE: Final = "error.type"
+
+SLOW_BATCH_S: Final = 10.0
+"""A batch that takes as long always has a span."""
 
 _TRACER = trace.get_tracer("migration-ledger.migrations")
 
@@ -73,7 +87,8 @@ def finish_step(span: Span, outcome: StepOutcome) -> None:
     span.set_attribute(RESULT, outcome.result.value)
     if outcome.result is StepResult.FAILED and outcome.failure is not None:
         span.set_attribute(ERROR_TYPE, outcome.failure.sqlstate or outcome.failure.kind)
-        span.set_status(Status(StatusCode.ERROR, outcome.failure.message))
+        # No text: what a server says may quote what a tenant stored.
+        span.set_status(Status(StatusCode.ERROR))
 
 
 @contextmanager
@@ -108,6 +123,55 @@ def statement_span(
             raise
 
 
+@contextmanager
+def part_span(name: str, attributes: Mapping[str, str | int] | None = None) -> Iterator[None]:
+    """The span of a part of the work that is no statement; of what it raises it has the class."""
+    if not _configured():
+        yield
+        return
+    with _TRACER.start_as_current_span(
+        name,
+        kind=SpanKind.INTERNAL,
+        attributes=attributes,
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
+        try:
+            yield
+        except BaseException as error:
+            _mark(span, error)
+            raise
+
+
+@contextmanager
+def batch_span(
+    number: int, rows: int, clock: Clock, *, sampled: bool, slow_s: float = SLOW_BATCH_S
+) -> Iterator[None]:
+    """The span of one batch. One that is not `sampled` has one when it fails, or takes long."""
+    attributes = {BATCH: number, BATCH_ROWS: rows}
+    if sampled or not _configured():
+        with part_span(BATCH_SPAN, attributes):
+            yield
+        return
+    began_at, began = clock.now(), clock.monotonic()
+    failed: BaseException | None = None
+    try:
+        yield
+    except BaseException as error:
+        failed = error
+        raise
+    finally:
+        if failed is not None or clock.monotonic() - began >= slow_s:
+            span = _TRACER.start_span(
+                BATCH_SPAN,
+                attributes=attributes,
+                start_time=round(began_at.timestamp() * 1_000_000) * 1_000,
+            )
+            if failed is not None:
+                _mark(span, failed)
+            span.end()
+
+
 def _configured() -> bool:
     """Whether somebody has set a provider; the API's own stand-in is a proxy for one to come."""
     return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
@@ -116,8 +180,9 @@ def _configured() -> bool:
 def _mark(span: Span, error: BaseException) -> None:
     if not span.is_recording():
         return
-    state = error.sqlstate if isinstance(error, asyncpg.PostgresError) else None
+    cause = getattr(error, "cause", error)
+    state = cause.sqlstate if isinstance(cause, asyncpg.PostgresError) else None
     if state:
         span.set_attribute(DB_STATUS, state)
-    span.set_attribute(ERROR_TYPE, state or type(error).__name__)
+    span.set_attribute(ERROR_TYPE, state or type(cause).__name__)
     span.set_status(Status(StatusCode.ERROR))

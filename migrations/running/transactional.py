@@ -22,7 +22,7 @@ from migrations.model.migration import Direction, Migration, Options, Statement
 from migrations.running.code import run_in_transaction
 from migrations.running.plan import Execute
 from migrations.running.retry import failed_at, failed_at_the_end, lost_at, retrying
-from migrations.running.telemetry import statement_span
+from migrations.running.telemetry import JOURNAL_SPAN, part_span, statement_span
 from migrations.running.verify_section import verify
 from migrations.target.entries import NewEntry, State, entry_for
 from migrations.target.journal import statement as sql
@@ -188,7 +188,8 @@ async def commit(target: Target, entry: NewEntry, beside: Statement | None = Non
     It stands behind the statement `beside`, or else behind all of the section.
     """
     try:
-        await target.commit(entry)
+        with part_span(JOURNAL_SPAN):
+            await target.commit(entry)
     except Refused:
         raise
     except RunError as error:

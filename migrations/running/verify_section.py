@@ -24,7 +24,7 @@ from migrations.running.code import check
 from migrations.running.psql import verify_in_psql
 from migrations.running.psql_environment import PsqlPlace
 from migrations.running.retry import failed_at, lost_at
-from migrations.running.telemetry import statement_span
+from migrations.running.telemetry import VERIFY_SPAN, part_span, statement_span
 from migrations.target.session import UNFILTERED, Connection, is_connection_lost
 from migrations.target.target import Target
 
@@ -37,13 +37,14 @@ async def verify(target: Target, migration: Migration) -> None:
     section = migration.verify
     if section is None or _psqls(section) is not None:
         return
-    await target.connection.execute(UNFILTERED)
-    await check(target.connection, target.settings, target.work.target, section)
-    if section.holds is Holds.NO_ERROR:
-        await target.connection.execute(SAVE)
-    await _ask(target, section)
-    if section.holds is Holds.NO_ERROR:
-        await target.connection.execute(_TAKE_BACK)
+    with part_span(VERIFY_SPAN):
+        await target.connection.execute(UNFILTERED)
+        await check(target.connection, target.settings, target.work.target, section)
+        if section.holds is Holds.NO_ERROR:
+            await target.connection.execute(SAVE)
+        await _ask(target, section)
+        if section.holds is Holds.NO_ERROR:
+            await target.connection.execute(_TAKE_BACK)
 
 
 async def verify_by_psql(target: Target, migration: Migration) -> None:
@@ -51,7 +52,8 @@ async def verify_by_psql(target: Target, migration: Migration) -> None:
     section = migration.verify
     program = _psqls(section) if section is not None else None
     if section is not None and program is not None:
-        await verify_in_psql(PsqlPlace.of(target), section.options, program)
+        with part_span(VERIFY_SPAN):
+            await verify_in_psql(PsqlPlace.of(target), section.options, program)
 
 
 def _psqls(section: Section) -> Program | None:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from ledger.contracts.events import MigrationOrdered, RolloutPlanned
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+import asyncpg
+
+from ledger.contracts.events import MigrationOrdered, RolloutPlanned, UndoStarted
 from ledger.contracts.reports import MigrationApplied
 from tests.support import invariants
 from tests.support.collector import Collector, Span, collecting
-from tests.support.fleet import Fleet
+from tests.support.fleet import Fleet, Tenant
+from tests.support.processes import Answer, found, until
 
 FIRST = "20260101000000"
+SECOND = "20260102000000"
+ROW_VALUE = "a planted row value"
+WAITING = """
+    SELECT max(xact_start) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%spans_note%'
+"""
 LOOPBACK = ("127.0.0.1", "localhost")
 SECRET = "'nobody may see this'"
 
@@ -24,6 +37,12 @@ async def test_spans_lead_from_the_request_to_the_statement_on_one_database(flee
     ordered = collector.named("order database")
     assert {span.attributes["migration_ledger.database"] for span in ordered} == ids(fleet)
     assert all(span.is_linked_to(root) and not span.parent for span in ordered)
+    (whole,) = collector.named("rollout")
+    assert whole.is_child_of(root)
+    assert all(span.is_linked_to(whole) for span in ordered)
+    assert [span.is_child_of(whole) for span in collector.named("wave")] == [True, True]
+    (plan,) = [span for span in collector.named("plan") if span.trace == root.trace][:1]
+    assert plan.is_child_of(root)
     order = of(ordered, "db00")
     topic = f"ledger.commands.{fleet.pool}"
     sent = [span for span in collector.named(f"send {topic}") if span.is_linked_to(order)]
@@ -34,6 +53,9 @@ async def test_spans_lead_from_the_request_to_the_statement_on_one_database(flee
     polled = [span for span in collector.named(f"poll {topic}") if span.is_linked_to(order)]
     assert [span.kind for span in polled] == ["CLIENT"]
     assert {span.kind for span in collector.named(f"commit {topic}")} == {"CLIENT"}
+    assert any(span.is_linked_to(order) for span in collector.named("publish"))
+    assert any(link[0] == order.trace for span in collector.named("intake") for link in span.links)
+    assert collector.named("projection")
 
     process = of(collector.named(f"process {topic}"), "db00")
     assert process.is_child_of(order)
@@ -43,8 +65,9 @@ async def test_spans_lead_from_the_request_to_the_statement_on_one_database(flee
     migrate = collector.one(lambda s: s.name == f"migrate {FIRST} up" and s.trace == order.trace)
     assert migrate.is_child_of(process)
     statements = [span for span in collector.spans if span.is_child_of(migrate)]
-    assert [span.kind for span in statements] == ["CLIENT"] * 3
+    assert [span.kind for span in statements] == ["CLIENT"] * 3 + ["INTERNAL"]
     names = [span.name for span in statements]
+    assert names[3] == "journal"
     assert names[1].startswith("UPDATE"), names
     check_messaging(process, topic, fleet)
     check_statement(statements[1], fleet)
@@ -66,10 +89,128 @@ async def test_a_statement_that_fails_says_so_by_its_sqlstate_alone(fleet: Fleet
     await invariants.hold(fleet)
 
 
+async def test_after_a_collector_was_away_for_a_whole_rollout_the_same_tree_is_sent(
+    fleet: Fleet,
+) -> None:
+    fleet.migration(FIRST, "UPDATE users SET city = 'x' WHERE id = 1;")
+    with collecting() as collector:
+        there = await roll_out(fleet, collector)
+    fleet.migration(SECOND, "UPDATE users SET city = 'y' WHERE id = 1;")
+    # Nobody listens there any more.
+    away = await roll_out(fleet, collector)
+    sent, _ = await sent_again(fleet, away)
+    shapes = [shape(one, rollout) for one, rollout in ((collector, there), (sent, away))]
+    assert shapes[0] == shapes[1]
+    assert len(shapes[0]) == len(fleet.tenants)
+
+
+def shape(collector: Collector, rollout: str) -> list[list[tuple[str, str, str]]]:
+    """The trees of a rollout's orders without ids and versions: names, kinds, names above."""
+    names = {one.id: one.name for one in collector.spans}
+    trees: dict[str, list[tuple[str, str, str]]] = {}
+    for one in collector.spans:
+        trees.setdefault(one.trace, []).append((one.name, one.kind, names.get(one.parent, "")))
+    orders = [
+        one
+        for one in collector.named("order database")
+        if one.attributes["cicd.pipeline.run.id"] == rollout
+    ]
+    return sorted(
+        sorted(
+            (name.replace(SECOND, FIRST), kind, above.replace(SECOND, FIRST))
+            for name, kind, above in trees[one.trace]
+        )
+        for one in orders
+    )
+
+
+async def test_a_lock_wait_a_retry_a_failure_and_a_rollback_are_one_tree_each(
+    fleet: Fleet,
+) -> None:
+    blocked, sick = fleet.tenant("db00"), fleet.tenant("db01")
+    await sick.execute(f"UPDATE users SET city = '{ROW_VALUE}' WHERE id = 1")
+    fleet.migration(
+        FIRST,
+        "ALTER TABLE users ADD COLUMN spans_note text;\n"
+        f"INSERT INTO users SELECT * FROM users WHERE city = '{ROW_VALUE}';",
+        "ALTER TABLE users DROP COLUMN spans_note;",
+    )
+    with collecting() as collector:
+        export_to(fleet, collector)
+        processes = [await fleet.serve(), fleet.agent()]
+        async with holding(blocked):
+            rollout = await fleet.start(
+                "--lock-timeout", "5", "--budget", "0", "--when-spent", "rollback"
+            )
+            first = await found(lambda: waiting_since(blocked), "it waits for the lock")
+
+            async def is_later() -> bool:
+                return (await waiting_since(blocked) or first) > first
+
+            await until(is_later, "it has tried again")
+        await fleet.at_least(1, UndoStarted)
+        await fleet.reached(f"undo-{rollout}", "completed")
+        for process in reversed(processes):
+            process.ask_to_stop()
+            assert await process.ended() == 0
+    ordered = [
+        one
+        for one in collector.named("order database")
+        if one.attributes["cicd.pipeline.run.id"] == rollout
+    ]
+    order, failed = of(ordered, "db00"), of(ordered, "db01")
+    (migrate,) = [one for one in collector.named(f"migrate {FIRST} up") if one.trace == order.trace]
+    waits = [one for one in collector.named("lock wait") if one.is_child_of(migrate)]
+    assert {one.attributes["migration_ledger.lock"] for one in waits} == {
+        "AccessExclusiveLock on public.users"
+    }
+    assert any(one.is_child_of(migrate) for one in collector.named("retry wait"))
+    altering = [one for one in collector.named("ALTER TABLE users") if one.is_child_of(migrate)]
+    assert [one.attributes.get("db.response.status_code") for one in altering] == ["55P03", None]
+    assert not order.failed
+
+    assert failed.failed
+    (insert,) = [
+        one
+        for one in collector.named("INSERT users")
+        if one.trace == failed.trace and one.kind == "CLIENT"
+    ]
+    assert insert.attributes["db.response.status_code"] == "23505"
+    undone = [one for one in collector.named(f"migrate {FIRST} down") if not one.failed]
+    assert {one.trace for one in undone}.isdisjoint({one.trace for one in ordered})
+    frames = {str(one.attributes["cicd.pipeline.run.id"]) for one in collector.named("rollout")}
+    assert frames == {rollout, f"undo-{rollout}"}
+
+    for name in sorted(frames):
+        again, _ = await sent_again(fleet, name)
+        assert tree(again) == tree(collector, name)
+    shown = await fleet.ledger("traces", "show", rollout, "-o", "json")
+    written = [repr(collector.spans), shown.out, *(one.said() for one in fleet.processes)]
+    written += [str(event.metadata) for event in await fleet.events()]
+    assert not [text for text in written if ROW_VALUE in text]
+
+
+@asynccontextmanager
+async def holding(tenant: Tenant) -> AsyncIterator[None]:
+    """A session that keeps the table `users` to itself until the block ends."""
+    connection = await asyncpg.connect(tenant.url)
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+            yield
+    finally:
+        await connection.close()
+
+
+async def waiting_since(tenant: Tenant) -> datetime | None:
+    """When the transaction began that waits for a lock there, if one does."""
+    began: datetime | None = await tenant.value(WAITING)
+    return began
+
+
 async def roll_out(fleet: Fleet, collector: Collector, ending: str = "completed") -> str:
     """One rollout with everything exporting to the collector; all processes have ended. Its id."""
-    fleet.env["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.endpoint
-    fleet.env["OTEL_METRICS_EXPORTER"] = "none"
+    export_to(fleet, collector)
     leader = await fleet.serve()
     agent = fleet.agent()
     rollout = await fleet.start("--waves", "1,rest")
@@ -80,34 +221,60 @@ async def roll_out(fleet: Fleet, collector: Collector, ending: str = "completed"
     return rollout
 
 
+def export_to(fleet: Fleet, collector: Collector) -> None:
+    """Have everything exported there; a command is sent once, or it would be processed again."""
+    fleet.env["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.endpoint
+    fleet.env["OTEL_METRICS_EXPORTER"] = "none"
+    fleet.env["LEDGER_RESEND_S"] = "600"
+    fleet.env.pop("OTEL_TRACES_EXPORTER", None)
+
+
 async def check_sent_again(fleet: Fleet, first: Collector, rollout: str) -> None:
     """A collector that had nothing of it gets the same tree from the log, ids included."""
-    with collecting() as second:
-        fleet.env["OTEL_EXPORTER_OTLP_ENDPOINT"] = second.endpoint
-        answer = await fleet.ledger("traces", "emit", rollout)
-        fleet.env["OTEL_TRACES_EXPORTER"] = "none"
-    names = {"order database", f"process ledger.commands.{fleet.pool}", f"migrate {FIRST} up"}
-    assert len(tree(second, names)) == 3 * len(fleet.tenants)
-    assert tree(second, names) == tree(first, names)
-    assert {span.name for span in second.spans} - names == {"rollout", "wave", "ledger traces emit"}
+    second, answer = await sent_again(fleet, rollout)
+    assert tree(second) == tree(first)
+    assert len(second.named("wave")) == 2
+    assert len(second.named("UPDATE users")) == len(fleet.tenants)
     assert answer.out == f"sent {len(second.spans) - 1} spans\n"
     drawn = await fleet.ledger("traces", "show", rollout)
     assert "wave 2" in drawn.out
     assert f"migrate {FIRST} up" in drawn.out
+    assert "UPDATE users" in drawn.out
 
 
-def tree(collector: Collector, names: set[str]) -> set[tuple[str, ...]]:
-    """These spans, and below which others they are."""
+async def sent_again(fleet: Fleet, rollout: str) -> tuple[Collector, Answer]:
+    """What another collector is sent of a rollout, from the log alone."""
+    with collecting() as second:
+        fleet.env["OTEL_EXPORTER_OTLP_ENDPOINT"] = second.endpoint
+        fleet.env.pop("OTEL_TRACES_EXPORTER", None)
+        answer = await fleet.ledger("traces", "emit", "--rollout", rollout)
+        fleet.env["OTEL_TRACES_EXPORTER"] = "none"
+    return second, answer
+
+
+def tree(collector: Collector, *rollouts: str) -> set[tuple[object, ...]]:
+    """The spans of the rollout, its waves and its orders, all that is inside, and where it hangs.
+
+    Of `rollouts` alone, where some are named.
+    """
+    orders = [
+        one
+        for one in collector.named("order database")
+        if not rollouts or one.attributes["cicd.pipeline.run.id"] in rollouts
+    ]
+    traces = {one.trace for one in orders}
+    frames = [
+        one
+        for one in collector.named("rollout")
+        if not rollouts or one.attributes["cicd.pipeline.run.id"] in rollouts
+    ]
+    above = {one.id for one in frames}
+    inside = [one for one in collector.spans if one.trace in traces]
+    waves = [one for one in collector.named("wave") if one.parent in above]
     return {
-        (one.service, one.name, one.kind, one.trace, one.parent, own_id(one))
-        for one in collector.spans
-        if one.name in names
+        (one.service, one.name, one.kind, one.trace, one.id, one.parent, one.links, one.failed)
+        for one in (*frames, *waves, *inside)
     }
-
-
-def own_id(span: Span) -> str:
-    """Its id; empty for a migration's, whose own one the log does not hold."""
-    return "" if span.name.startswith("migrate") else span.id
 
 
 def check_messaging(process: Span, topic: str, fleet: Fleet) -> None:

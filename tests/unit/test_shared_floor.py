@@ -12,8 +12,9 @@ import sys
 import pytest
 
 FLOOR = (
-    "ledger.bus", "ledger.collector", "ledger.contracts", "ledger.instruments", "ledger.meters",
-    "ledger.outlet", "ledger.stopper", "ledger.telemetry",
+    "ledger.bus", "ledger.collector", "ledger.contracts", "ledger.exporters",
+    "ledger.instruments", "ledger.meters", "ledger.outlet", "ledger.sampling", "ledger.stopper",
+    "ledger.tail_sampler", "ledger.telemetry",
 )  # fmt: skip
 WORDS = {
     "migrations",

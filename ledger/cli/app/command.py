@@ -125,10 +125,12 @@ async def opened(ctx: typer.Context) -> AsyncIterator[Session]:
     Raises `LedgerError` subclasses when there is none, or it is not one this program can use.
     """
     from ledger.runtime import open_ledger
+    from ledger.sampling import call_slow
 
     flags = flags_of(ctx)
     loaded = flags.load()
     settings = loaded.settings
+    call_slow(settings.monitoring.slow_trace_s)
     if flags.verbose:
         _say_which(loaded)
     async with open_ledger(settings) as ledger:
@@ -188,7 +190,8 @@ def _runnable(function: CommandFunction, traced: bool) -> Callable[..., None]:
 
 def _in_loop(function: CommandFunction, given: dict[str, Any], traced: bool) -> ExitCode:
     """Run the coroutine to its end, inside the root span of everything that it causes."""
-    from ledger.telemetry import SERVICE, command_span, configure, set_log_levels
+    from ledger.exporters import configure
+    from ledger.telemetry import SERVICE, command_span, set_log_levels
 
     settle_memory()
     verbose, began = flags_of(given["ctx"]).verbose, SYSTEM_CLOCK.monotonic()

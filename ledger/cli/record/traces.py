@@ -11,6 +11,7 @@ from ledger.cli.app.command import command, opened
 from ledger.cli.app.help_page import CommandGroup
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.domain.wording import number_of
+from ledger.errors import WrongArgument
 from migrations.model.clocks import moment_text
 from migrations.printable import escaped
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from ledger.domain.stretches import Stretch
     from ledger.service.traces import TimeDrawing
 
+MIGRATION = "migration"
+"""The kind of stretch that is named by its version and direction."""
 LIMIT = 10
 """Orders that are drawn; the rest is counted."""
 
@@ -38,7 +41,11 @@ def register(app: typer.Typer, panel: str) -> None:
             "ledger traces show 019f2c --failed --limit 50",
         ),
     )(show)
-    command(traces, "emit", examples=("ledger traces emit 019f2c",))(emit)
+    command(
+        traces,
+        "emit",
+        examples=("ledger traces emit 019f2c", "ledger traces emit --rollout 019f2c"),
+    )(emit)
     app.add_typer(traces, name="traces", rich_help_panel=panel)
 
 
@@ -60,11 +67,12 @@ async def show(
     ] = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Draw where time went: rollout, waves, orders, attempts, migrations.
+    """Draw where time went: rollout, waves, orders, attempts, migrations, statements.
 
     From the log alone, so no collector is needed and none can have lost it. Of many orders, those
     that failed come first, then those that took the longest; the rest is counted. Ends that have
-    not come are told as such. What agents did is by their own clocks.
+    not come are told as such. What agents did is by their own clocks; statements and waits are
+    known of attempts that were traced.
     """
     form = Output(output)
     async with opened(ctx) as session:
@@ -80,20 +88,29 @@ async def show(
 
 async def emit(
     ctx: typer.Context,
+    what: Annotated[
+        str | None,
+        typer.Argument(metavar="ROLLOUT", help="The rollout.", autocompletion=completion.rollouts),
+    ] = None,
     rollout: Annotated[
-        str,
-        typer.Argument(help="The rollout.", autocompletion=completion.rollouts),
-    ],
+        str | None,
+        typer.Option(
+            "--rollout", help="The same, said by name.", autocompletion=completion.rollouts
+        ),
+    ] = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Send the spans of a rollout to the collector once more, with their original times.
 
     For when it was away. Where it goes to is said by OTEL_EXPORTER_OTLP_ENDPOINT, as for every
-    program. Orders and attempts have the ids that they had, so what had arrived is not there twice;
-    sending again sends the same. Spans of SQL statements are not in the log and cannot come back.
+    program. Spans have the ids that they had, so what had arrived is not there twice; sending again
+    sends the same. What is inside of an attempt comes back where its agent traced it.
     """
+    asked = what or rollout
+    if asked is None or (what and rollout and what != rollout):
+        raise WrongArgument("name one rollout, as ROLLOUT or with --rollout ID")
     async with opened(ctx) as session:
-        sent = await session.ledger.traces.emit(rollout)
+        sent = await session.ledger.traces.emit(asked)
     Output(output).record("emitted", {"spans": sent}, f"sent {number_of(sent, 'span')}")
 
 
@@ -123,13 +140,21 @@ def _drawn_orders(shown: TimeDrawing) -> list[str]:
         for attempt in order.inside:
             waited = (attempt.began - order.began).total_seconds()
             lines.append(f"{_line(attempt, since, shown.now, 2)}, taken {waited:.1f} s after it")
-            lines += [_line(step, since, shown.now, 3) for step in attempt.inside]
+            lines += _drawn_inside(attempt, since, shown.now, 3)
+    return lines
+
+
+def _drawn_inside(stretch: Stretch, since: datetime, now: datetime, depth: int) -> list[str]:
+    lines = []
+    for one in stretch.inside:
+        lines.append(_line(one, since, now, depth))
+        lines += _drawn_inside(one, since, now, depth + 1)
     return lines
 
 
 def _line(stretch: Stretch, since: datetime, now: datetime, depth: int) -> str:
     at = max((stretch.began - since).total_seconds(), 0.0)
-    name = escaped(f"migrate {stretch.name}" if depth == 3 else stretch.name)
+    name = escaped(f"migrate {stretch.name}" if stretch.kind == MIGRATION else stretch.name)
     number = stretch.told.get("attempt") if depth == 1 else None
     times = f" (attempt {number})" if number not in (None, "1") else ""
     return f"{'  ' * depth}{name}{times}  +{at:.1f} s  {_took(stretch, now)}"

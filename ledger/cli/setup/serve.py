@@ -94,11 +94,13 @@ async def serve(
     nothing with it. `--take-over` ends its session and leads in its place; it is refused while that
     leader gives signs of life.
     """
+    from ledger import sampling
     from ledger.monitoring.logs import write_logs
     from ledger.runtime import serve as lead
 
     settings = flags_of(ctx).load().settings
     write_logs(settings.monitoring.log, logging.WARNING, LOG_FORMAT)
+    sampling.call_slow(settings.monitoring.slow_trace_s)
 
     def started(leader: str, term: int) -> None:
         Output(output).record(

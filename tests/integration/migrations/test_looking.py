@@ -21,6 +21,7 @@ from migrations.standalone import Outside, Standing
 from migrations.target.session import ConnectionSettings, Password
 from tests.integration.migrations.world import IMPATIENT, World, migration, users
 
+INTERNAL = SpanKind.INTERNAL
 EMAIL = migration("002", "ALTER TABLE users ADD email text", "ALTER TABLE users DROP email")
 
 
@@ -117,7 +118,10 @@ async def test_each_statement_has_a_span_without_its_literals(
     monkeypatch.setattr(telemetry, "_TRACER", provider.get_tracer("test"))
     await world.up(users())
     await world.up(migration("002", "INSERT INTO users VALUES (42);\nSELECT 1/0"))
-    made, step, insert, division, failed = exporter.get_finished_spans()
+    made, entry, step, insert, division, recorded, failed = exporter.get_finished_spans()
+    assert (entry.name, entry.kind) == (recorded.name, recorded.kind) == ("journal", INTERNAL)
+    assert entry.parent is not None
+    assert entry.parent.span_id == step.context.span_id
     assert made.name == "CREATE TABLE users"
     assert made.kind is SpanKind.CLIENT
     assert made.parent is not None
@@ -129,6 +133,36 @@ async def test_each_statement_has_a_span_without_its_literals(
     assert division.attributes["db.response.status_code"] == "22012"
     assert failed.attributes is not None
     assert failed.attributes["error.type"] == "22012"
+    assert failed.status.description is None
+
+
+async def test_what_is_no_statement_has_spans_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    monkeypatch.setattr(telemetry, "_TRACER", provider.get_tracer("test"))
+    await world.up(users(verify="SELECT count(*) = 0 FROM users"))
+    await world.up(migration("002", "SELECT 1", verify="SELECT false, 'nobody may see this'"))
+    spans = exporter.get_finished_spans()
+    names = {span.context.span_id: span.name for span in spans}
+    tree = [(span.name, span.parent and names[span.parent.span_id]) for span in spans]
+    assert tree == [
+        ("CREATE TABLE users", "migrate 001 up"),
+        ("SELECT users", "verify"),
+        ("verify", "migrate 001 up"),
+        ("journal", "migrate 001 up"),
+        ("migrate 001 up", None),
+        ("SELECT", "migrate 002 up"),
+        ("SELECT", "verify"),
+        ("verify", "migrate 002 up"),
+        ("journal", "migrate 002 up"),
+        ("migrate 002 up", None),
+    ]
+    assert [span.name for span in spans if not span.status.is_unset] == ["verify", "migrate 002 up"]
+    assert "nobody may see this" not in "".join(span.to_json() for span in spans)
 
 
 TAKE = 'GRANT CREATE ON DATABASE "{database}" TO migrator; GRANT app TO migrator;'

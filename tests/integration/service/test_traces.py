@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from ledger import telemetry
+from ledger import exporters, telemetry
 from ledger.contracts.topics import commands_topic
 from ledger.domain.stretches import Stretch, StretchKind
 from ledger.errors import NothingOfThatName, WrongArgument
@@ -109,7 +109,7 @@ class Sent(InMemorySpanExporter):
 async def emitted(
     house: House, rollout: str, exporter: Sent, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, list[ReadableSpan]]:
-    monkeypatch.setattr(telemetry, "span_exporter", lambda: exporter)
+    monkeypatch.setattr(exporters, "span_exporter", lambda: exporter)
     number = await house.ledger.traces.emit(rollout)
     spans = exporter.get_finished_spans()
     assert number == len(spans)
@@ -160,8 +160,110 @@ def test_spans_have_the_ids_that_they_had(house: House) -> None:
     at = SYSTEM_CLOCK.now()
     order = Stretch(StretchKind.ORDER, "k", "acme", at, at, told={"pool": "main"}, context=PARENT)
     attempt = replace(order, kind=StretchKind.ATTEMPT, key="a", context=PARENT.replace("b", "c"))
-    (own, inside) = emitter.spans(replace(order, inside=(attempt,)), None)
+    told = {"pool": "main", "rollout": "r", "wave": "0", "attempt": "1", "database": "acme"}
+    (own, inside) = emitter.spans(replace(order, inside=(replace(attempt, told=told),), told=told))
     assert f"{own.context.trace_id:032x}" == "a" * 32
     assert f"{own.context.span_id:016x}" == "b" * 16
     assert f"{inside.context.span_id:016x}" == "c" * 16
     assert inside.parent == own.context
+
+
+def tracing(monkeypatch: pytest.MonkeyPatch) -> Sent:
+    """Have spans of the ledger made here, and kept."""
+    exporter = Sent()
+    provider = exporters.provider_of("migration-ledger", "1", exporter, at_once=True)
+    monkeypatch.setattr(telemetry, "tracer", lambda: provider.get_tracer("test"))
+    monkeypatch.setattr(telemetry, "traced", lambda: True)
+    return exporter
+
+
+def told(span: ReadableSpan) -> tuple[object, ...]:
+    """All of a span but who made it."""
+    return (
+        span.name,
+        span.kind,
+        span.context.trace_id,
+        span.context.span_id,
+        span.parent.span_id if span.parent else None,
+        span.status.status_code,
+        sorted((span.attributes or {}).items()),
+        sorted(link.context.span_id for link in span.links),
+        span.start_time,
+        span.end_time,
+    )
+
+
+FRAME = (telemetry.ROLLOUT_SPAN, telemetry.WAVE_SPAN, telemetry.ORDER_SPAN)
+
+
+async def test_what_the_leader_traced_is_sent_once_more_word_for_word(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = tracing(monkeypatch)
+    async with house.leading(), house.actor() as actor:
+        with telemetry.command_span("ledger up"):
+            rollout = await house.start(budget="5", waves="1,rest")
+        await actor.applies(await actor.ordered("acme"))
+        await actor.fails(await actor.ordered("bolt"))
+        await actor.applies(await actor.ordered("crane"))
+        await house.becomes(rollout, "completed")
+        await found(lambda: ended_in(live, telemetry.ROLLOUT_SPAN), "the leader has heard the end")
+    spans = live.get_finished_spans()
+    frame = [span for span in spans if span.name in FRAME]
+    assert [span.name for span in frame].count(telemetry.ORDER_SPAN) == 3
+    assert [span.name for span in frame].count(telemetry.WAVE_SPAN) == 2
+    (request,) = [span for span in spans if span.name == "ledger up"]
+    (whole,) = [span for span in frame if span.name == telemetry.ROLLOUT_SPAN]
+    assert whole.parent is not None
+    assert whole.parent.span_id == request.context.span_id
+    for span in frame:
+        if span.name == telemetry.WAVE_SPAN:
+            assert span.parent is not None
+            assert span.parent.span_id == whole.context.span_id
+        if span.name == telemetry.ORDER_SPAN:
+            assert span.parent is None
+            linked = {link.context.span_id for link in span.links}
+            assert linked == {request.context.span_id, whole.context.span_id}
+    again = await emitted(house, rollout, Sent(), monkeypatch)
+    sent = [span for name in FRAME for span in again[name]]
+    assert sorted(map(told, sent), key=repr) == sorted(map(told, frame), key=repr)
+
+
+async def ended_in(exporter: Sent, name: str) -> bool | None:
+    """Whether such a span was exported."""
+    return any(span.name == name for span in exporter.get_finished_spans()) or None
+
+
+async def test_what_the_leader_does_on_the_way_is_traced_and_linked_to_orders(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = tracing(monkeypatch)
+    async with house.leading(), house.actor() as actor:
+        await house.start(select="id=acme")
+        await actor.applies(await actor.ordered("acme"))
+        await found(lambda: ended_in(live, telemetry.ORDER_SPAN), "the order is answered")
+        await found(lambda: ended_in(live, telemetry.PROJECTION_SPAN), "it is projected")
+    spans = live.get_finished_spans()
+    (order,) = [span for span in spans if span.name == telemetry.ORDER_SPAN]
+    published = [span for span in spans if span.name == telemetry.PUBLISH_SPAN]
+    linked = {link.context.span_id for span in published for link in span.links}
+    assert order.context.span_id in linked
+    assert any(span.name == telemetry.INTAKE_SPAN for span in spans)
+    (plan,) = [span for span in spans if span.name == telemetry.PLAN_SPAN]
+    assert plan.attributes == {telemetry.TASK_NAME: "up"}
+
+
+async def test_a_leader_that_takes_over_traces_what_began_before_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracing(monkeypatch)
+    async with house.leading(), house.actor() as actor:
+        rollout = await house.start(select="id=acme")
+        ordered = await actor.ordered("acme")
+    live = tracing(monkeypatch)
+    async with house.leading(), house.actor() as actor:
+        await actor.applies(ordered)
+        await house.becomes(rollout, "completed")
+        await found(lambda: ended_in(live, telemetry.ROLLOUT_SPAN), "the leader has heard the end")
+    names = [span.name for span in live.get_finished_spans() if span.name in FRAME]
+    assert sorted(names) == sorted(FRAME)

@@ -10,7 +10,7 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
 
-from agents import reporter as module
+from agents import reporter, waits
 from agents.job import Job, JobPhase
 from agents.outbox import Outbox
 from agents.reporter import Reporter
@@ -78,8 +78,8 @@ def measurements(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemoryMetricRead
     reader = InMemoryMetricReader()
     provider = MeterProvider(metric_readers=[reader])
     ours = provider.get_meter("test")
-    monkeypatch.setattr(module, "_waited", ours.create_histogram(instruments.WAITED.name))
-    monkeypatch.setattr(module, "_statement", ours.create_histogram(instruments.STATEMENT.name))
+    monkeypatch.setattr(waits, "_waited", ours.create_histogram(instruments.WAITED.name))
+    monkeypatch.setattr(reporter, "_statement", ours.create_histogram(instruments.STATEMENT.name))
     yield reader
     provider.shutdown()
 

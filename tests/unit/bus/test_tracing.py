@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 
-from ledger import telemetry
+from ledger import exporters, telemetry
 from ledger.bus import tracing
 from ledger.bus.tracing import Client
 from ledger.contracts.envelope import Metadata
@@ -142,7 +142,7 @@ def test_nothing_is_exported_unless_an_endpoint_is_named() -> None:
             "OTEL_METRICS_EXPORTER": "none",
         },
     ):
-        telemetry.configure("test", "0", environ)()
-        assert not telemetry._wanted("TRACES", environ)
-        assert not telemetry._wanted("METRICS", environ)
-    assert telemetry._wanted("TRACES", {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://x"})
+        exporters.configure("test", "0", environ)()
+        assert not exporters._wanted("TRACES", environ)
+        assert not exporters._wanted("METRICS", environ)
+    assert exporters._wanted("TRACES", {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://x"})
