@@ -134,6 +134,9 @@ class Intake:
         self._reached: dict[int, int] = {}
         self._contradicted: OrderedDict[tuple[UUID, bool], int] = OrderedDict()
         self._drained = asyncio.Event()
+        self._reader: Reader | None = None
+        self._in_hand = 0
+        self._behind_since: float | None = None
         self._next_at = 0.0
         self._backoff = Backoff(clock, chance)
 
@@ -149,6 +152,17 @@ class Intake:
                 logger.warning("reports cannot be read, agents keep them: %s", error)
                 await self._backoff.wait()
 
+    @property
+    def untaken(self) -> int:
+        """How many messages were delivered, or wait on the bus, and are not taken."""
+        return self._in_hand + (self._reader.behind if self._reader is not None else 0)
+
+    @property
+    def untaken_s(self) -> float:
+        """For how long there have been such without a break, in seconds."""
+        since = self._behind_since
+        return 0.0 if since is None else self._clock.monotonic() - since
+
     async def drained(self) -> None:
         """Return when there was nothing left to take."""
         self._drained = asyncio.Event()
@@ -156,12 +170,13 @@ class Intake:
 
     async def _read(self, follower: Follower) -> None:
         await self._bus.ensure_topics([REPORTS])
-        reader = await self._bus.read(REPORTS, await self._positions())
+        self._reader = reader = await self._bus.read(REPORTS, await self._positions())
         try:
             while True:
                 # Whoever asks while this looks must wait for the next look.
                 drained = self._drained
                 received = await self._gather(reader)
+                self._note_lag(len(received), reader)
                 self._backoff.reset()
                 taken = _by_partition(received)
                 for partition, messages in taken.items():
@@ -172,10 +187,18 @@ class Intake:
                     follower.poke()
                 else:
                     drained.set()
+                self._note_lag(0, reader)
         finally:
             # A broker that is gone must not turn being cancelled into trying again.
             with suppress(BusError):
                 await reader.close()
+
+    def _note_lag(self, in_hand: int, reader: Reader) -> None:
+        self._in_hand = in_hand
+        if not in_hand and not reader.behind:
+            self._behind_since = None
+        elif self._behind_since is None:
+            self._behind_since = self._clock.monotonic()
 
     async def _gather(self, reader: Reader) -> list[Received]:
         """What is there, at a pace that lets reports gather: appends cost more than events."""

@@ -157,6 +157,12 @@ class Supervisor:
         instruments.observe(instruments.UNANSWERED, partial(by_pool, 0))
         instruments.observe(instruments.UNANSWERED_AGE, partial(by_pool, 1))
         instruments.observe(instruments.UNSENT, lambda: [(relay.unsent, {})])
+        instruments.observe(instruments.UNSENT_AGE, lambda: [(relay.unsent_s, {})])
+        instruments.observe(instruments.UNTAKEN, lambda: [(self._intake.untaken, {})])
+        instruments.observe(instruments.UNTAKEN_AGE, lambda: [(self._intake.untaken_s, {})])
+        instruments.observe(
+            instruments.LEADING, lambda: [(int(not self._leadership.silence()), {})]
+        )
         self._meter.observe()
 
     async def lead(self, name: str, host: str) -> None:
