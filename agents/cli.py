@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Mapping
 from enum import IntEnum
 from importlib import metadata
 from pathlib import Path
@@ -26,8 +25,10 @@ from ledger.bus.port import BusError, BusMisconfigured
 from ledger.bus.security import KafkaSettings
 from ledger.contracts.heartbeat import UNSIGNED_ORDERS, UNSIGNED_REPORTS
 from ledger.monitoring.logs import write_logs
+from ledger.monitoring.pages import watched
+from ledger.monitoring.process import observe_memory, observe_sessions
 from ledger.outlet import Streams
-from ledger.settings import LogForm, MonitoringSection, SettingsError, SharedSettings, load_shared
+from ledger.settings import LogForm, SettingsError, SharedSettings, load_shared
 from ledger.signing.errors import KeyUnusable
 from ledger.stopper import Stopper
 from migrations.chance import SYSTEM_CHANCE
@@ -35,6 +36,7 @@ from migrations.clock import SYSTEM_CLOCK
 from migrations.engine import PostgresEngine
 from migrations.gc_tuning import settle_memory
 from migrations.printable import escaped
+from migrations.target.ourselves import open_sessions
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 NO_KEY = (
@@ -261,34 +263,19 @@ async def _run(shared: SharedSettings, debug: bool) -> AgentExitCode:
         )
         for what in settings.insecure:
             logging.getLogger(__name__).warning("%s", INSECURE[what])
+
+        def observe() -> None:
+            agent.observe()
+            observe_memory()
+            observe_sessions("fleet", open_sessions)
+
+        section, service = shared.monitoring, telemetry.AGENT_SERVICE
         try:
-            async with _monitored(shared.monitoring, agent):
+            async with watched(section, service, observe, agent.probes()):
                 await agent.run()
         finally:
             await bus.close()
     return AgentExitCode.INTERRUPTED if stopper.forced else AgentExitCode.OK
-
-
-@asynccontextmanager
-async def _monitored(section: MonitoringSection, agent: Agent) -> AsyncIterator[None]:
-    """Say how this agent is, to whoever asks at the port for that."""
-    from ledger.monitoring.process import observe_memory
-
-    if section.port is None:
-        if telemetry.measured():
-            agent.observe()
-            observe_memory()
-        yield
-        return
-    from ledger.monitoring.exposition import expose
-    from ledger.monitoring.readiness import Readiness
-    from ledger.monitoring.server import monitored
-
-    exposition = expose(telemetry.AGENT_SERVICE, metadata.version("migration-ledger"))
-    agent.observe()
-    observe_memory()
-    async with monitored(section, Readiness(agent.probes(), SYSTEM_CLOCK), exposition):
-        yield
 
 
 async def _check(shared: SharedSettings, urls: list[str], password: str | None) -> AgentExitCode:

@@ -11,6 +11,7 @@ from ledger.contracts.commands import ApplyCommand, InspectCommand
 from ledger.contracts.heartbeat import Busy
 from ledger.contracts.messages import Received
 from ledger.contracts.registry import MigrationRef, ServerAddress
+from migrations.model.attempt import FailureClass
 from migrations.model.folder_history import FolderHistory
 from migrations.model.migration import Migration
 
@@ -63,8 +64,12 @@ class Job:
     migration: str = ""
     statement: int = 0
     statements: int = 0
+    running_since: datetime | None = None
+    """When what runs there began: a statement, or a batch; waits are left out."""
     ticket: int = 0
     answered: bool = False
+    failed_by: FailureClass | None = None
+    """The class of what its last word says that it failed by."""
 
     @property
     def id(self) -> UUID:

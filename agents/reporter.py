@@ -117,7 +117,10 @@ class Reporter:
         """The last word on the command; a refusal is said as such first."""
         self._waits.end()
         failure = shorten(failure)
-        rows, batches = committed(steps)
+        self._job.failed_by = failure.kind if failure else None
+        # Of the data migration that has not ended.
+        unended = [step.note for step in steps if step.result is StepResult.FAILED]
+        rows, batches = committed_in(unended[-1]) if unended else (0, 0)
         if verdict is Verdict.REFUSED and failure is not None:
             self.refused(command, failure)
         self.say(
@@ -153,6 +156,7 @@ class Reporter:
 
     def inspected(self, report: DatabaseInspected) -> None:
         """What a look at the database found: the last word on that command."""
+        self._job.failed_by = report.failure.kind if report.failure else None
         self.say(report)
         self._job.answered = True
 
@@ -259,6 +263,7 @@ class Reporter:
     def trying_again(self) -> None:
         """Heartbeats go on to say what was waited for, until a statement has run."""
         self._job.phase, self._job.next_try_at = JobPhase.RUNNING, None
+        self._job.running_since = self._clock.now()
 
     def step_started(self, migration: Migration, direction: Direction) -> None:
         """A migration begins."""
@@ -321,7 +326,7 @@ class Reporter:
         job = self._job
         self._waits.end()
         job.phase, job.waits_for, job.next_try_at = JobPhase.RUNNING, "", None
-        job.standing = ""
+        job.standing, job.running_since = "", self._clock.now()
         job.migration, job.statement, job.statements = migration, statement, statements
 
 
@@ -366,12 +371,6 @@ def step_report(job: Job, outcome: StepOutcome) -> Report:
                 checksum=checksum,
                 failure=shorten(outcome.failure) or _UNEXPLAINED,
             )
-
-
-def committed(steps: Sequence[StepOutcome]) -> tuple[int, int]:
-    """Rows and batches that are committed of the data migration that has not ended."""
-    unended = [step.note for step in steps if step.result is StepResult.FAILED]
-    return committed_in(unended[-1]) if unended else (0, 0)
 
 
 def latest(changes: Iterable[OutsideChange]) -> list[OutsideChange]:

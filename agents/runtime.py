@@ -187,8 +187,18 @@ class Agent:
                 oldest[job.phase] = max(oldest[job.phase], (now - since).total_seconds())
             return [(age_s, {**pool, telemetry.STATE: one}) for one, age_s in oldest.items()]
 
+        def statement_age() -> list[instruments.Value]:
+            now = self._clock.now()
+            ages = [
+                (now - job.running_since).total_seconds()
+                for job in self._scheduler.jobs()
+                if job.phase is JobPhase.RUNNING and job.running_since is not None
+            ]
+            return [(max(ages, default=0.0), pool)]
+
         instruments.observe(instruments.JOBS, jobs)
         instruments.observe(instruments.JOBS_AGE, ages)
+        instruments.observe(instruments.STATEMENT_AGE, statement_age)
         instruments.observe(instruments.CONCURRENCY, lambda: [(self._settings.concurrency, pool)])
         instruments.observe(instruments.REPORTS_WAITING, lambda: [(self._outbox.waiting, pool)])
 

@@ -117,7 +117,10 @@ class Worker:
                 hold.wanted = True
                 telemetry.failed(span, result)
             elapsed = self._clock.monotonic() - began
-            _duration.record(elapsed, {telemetry.TASK_RESULT: CONVENTIONAL[result]})
+            told = {telemetry.TASK_RESULT: CONVENTIONAL[result]}
+            if job.failed_by is not None:
+                told[telemetry.ERROR_TYPE] = job.failed_by.value
+            _duration.record(elapsed, told)
 
     def reporter(self, job: Job) -> Reporter:
         """Who reports on `job`."""

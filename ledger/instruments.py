@@ -11,9 +11,13 @@ from typing import Final
 
 from ledger import telemetry
 from ledger.meters import Instrument, Kind, Value, counter, histogram, observe, up_down_counter
+from ledger.process_instruments import *  # noqa: F403  # one registry, too long for one file
 
 __all__ = ["Instrument", "Kind", "Value", "counter", "histogram", "observe", "up_down_counter"]
-# Beside them everything below: whoever measures needs this module alone.
+# Beside them everything below, and above: whoever measures needs this module alone.
+
+AUDITED: Final = "migration_ledger.audited"
+"""`chain`: every event, by its hash; `kept end`: of the round before; `rows`: what is shown."""
 
 _SECONDS: Final = "s"
 _MESSAGES: Final = (
@@ -55,8 +59,8 @@ ATTEMPT: Final = Instrument(
     telemetry.ATTEMPT_DURATION,
     Kind.HISTOGRAM,
     _SECONDS,
-    "Time that one attempt on one database took.",
-    (telemetry.TASK_RESULT,),
+    "Time that one attempt on one database took; where it failed, by the class of the failure.",
+    (telemetry.TASK_RESULT, telemetry.ERROR_TYPE),
     telemetry.ATTEMPT_BUCKETS,
 )
 RUN: Final = Instrument(
@@ -199,6 +203,19 @@ DRIFTED: Final = Instrument(
     "{database}",
     "Databases whose schema was found to be another than that of most, and accepted by nobody.",
 )
+UNREACHABLE: Final = Instrument(
+    "migration_ledger.databases.unreachable",
+    Kind.GAUGE,
+    "{database}",
+    "Active databases that the latest look, or a rollout under way, could not reach.",
+)
+BACKUP_AGE: Final = Instrument(
+    "migration_ledger.databases.backup.age",
+    Kind.GAUGE,
+    _SECONDS,
+    "Age of the oldest backup that was recorded of an active database; none where none was.",
+    (telemetry.POOL,),
+)
 AGENTS: Final = Instrument(
     "migration_ledger.agents",
     Kind.GAUGE,
@@ -233,11 +250,35 @@ UNSENT: Final = Instrument(
     "{order}",
     "Orders that wait to be sent to the broker.",
 )
+UNSENT_AGE: Final = Instrument(
+    "migration_ledger.orders.unsent.age",
+    Kind.GAUGE,
+    _SECONDS,
+    "Age of the oldest order that was never sent.",
+)
+UNTAKEN: Final = Instrument(
+    "migration_ledger.reports.untaken",
+    Kind.GAUGE,
+    "{message}",
+    "Reports that came to the broker and are not in the log, as far as the broker has told.",
+)
+UNTAKEN_AGE: Final = Instrument(
+    "migration_ledger.reports.untaken.age",
+    Kind.GAUGE,
+    _SECONDS,
+    "For how long there have been such reports without a break.",
+)
 EVENTS: Final = Instrument(
     "migration_ledger.log.events",
     Kind.OBSERVED_COUNTER,
     "{event}",
     "Events in the log.",
+)
+LOG_SIZE: Final = Instrument(
+    "migration_ledger.log.size",
+    Kind.GAUGE,
+    "By",
+    "What the log takes on the disk of its database, indexes too.",
 )
 PROJECTION_LAG: Final = Instrument(
     "migration_ledger.projection.lag",
@@ -245,11 +286,23 @@ PROJECTION_LAG: Final = Instrument(
     "{event}",
     "Events that the read models lack.",
 )
+PROJECTION_LAG_AGE: Final = Instrument(
+    "migration_ledger.projection.lag.age",
+    Kind.GAUGE,
+    _SECONDS,
+    "Age of the oldest of them.",
+)
 TERM: Final = Instrument(
     "migration_ledger.leader.term",
     Kind.GAUGE,
     "{term}",
     "The leadership term of the log.",
+)
+LEADING: Final = Instrument(
+    "migration_ledger.leader.leading",
+    Kind.GAUGE,
+    "{leader}",
+    "Whether this process has proof that it leads: 1, or 0.",
 )
 UNREADABLE: Final = Instrument(
     "migration_ledger.log.unreadable",
@@ -257,103 +310,24 @@ UNREADABLE: Final = Instrument(
     "{event}",
     "Events that nobody can read and that no person has set aside.",
 )
+AUDIT_DIFFERENCES: Final = Instrument(
+    "migration_ledger.audit.differences",
+    Kind.GAUGE,
+    "{difference}",
+    "Where the record was not what it should be in the last round of `ledger audit watch`.",
+    (AUDITED,),
+)
+AUDIT_AGE: Final = Instrument(
+    "migration_ledger.audit.age",
+    Kind.GAUGE,
+    _SECONDS,
+    "How long ago that round ended.",
+)
 COUNTED_AGE: Final = Instrument(
     "migration_ledger.counted.age",
     Kind.GAUGE,
     _SECONDS,
     "How old what is counted here is; it grows while the ledger's database does not answer.",
-)
-JOBS: Final = Instrument(
-    "migration_ledger.agent.jobs",
-    Kind.GAUGE,
-    "{job}",
-    "Databases that an agent has in hand, by what it does there.",
-    (telemetry.POOL, telemetry.STATE),
-)
-JOBS_AGE: Final = Instrument(
-    "migration_ledger.agent.jobs.age",
-    Kind.GAUGE,
-    _SECONDS,
-    "For how long the oldest of them has been in the agent's hands; of those that wait, how long.",
-    (telemetry.POOL, telemetry.STATE),
-)
-CONCURRENCY: Final = Instrument(
-    "migration_ledger.agent.concurrency",
-    Kind.GAUGE,
-    "{job}",
-    "Databases that an agent may work on at the same time.",
-    (telemetry.POOL,),
-)
-REPORTS_WAITING: Final = Instrument(
-    "migration_ledger.agent.reports.waiting",
-    Kind.GAUGE,
-    "{message}",
-    "Messages of an agent that the broker has not taken.",
-    (telemetry.POOL,),
-)
-NOTIFICATIONS: Final = Instrument(
-    "migration_ledger.notifications",
-    Kind.COUNTER,
-    "{message}",
-    "Messages that a target was sent, by whether it took them; each sending counts.",
-    (telemetry.TARGET, telemetry.STATE),
-)
-NOTIFICATIONS_WAITING: Final = Instrument(
-    "migration_ledger.notifications.waiting",
-    Kind.GAUGE,
-    "{message}",
-    "Messages that a target has not taken; digests that are being collected, too.",
-    (telemetry.TARGET,),
-)
-NOTIFICATIONS_FAILING: Final = Instrument(
-    "migration_ledger.notifications.failing",
-    Kind.GAUGE,
-    _SECONDS,
-    "For how long a target has taken nothing; 0 where it does.",
-    (telemetry.TARGET,),
-)
-NOTIFICATIONS_LAG: Final = Instrument(
-    "migration_ledger.notifications.lag",
-    Kind.GAUGE,
-    "{event}",
-    "Events of the log that were not looked at for notifications.",
-)
-
-WAITED: Final = Instrument(
-    "migration_ledger.agent.wait.duration",
-    Kind.HISTOGRAM,
-    _SECONDS,
-    "Time for which work on a database stood still: for a lock, a server, or the next try.",
-    (telemetry.POOL,),
-    telemetry.ATTEMPT_BUCKETS,
-)
-STATEMENT: Final = Instrument(
-    "db.client.operation.duration",
-    Kind.HISTOGRAM,
-    _SECONDS,
-    "Time that a statement of a migration took; of no other statement.",
-    (telemetry.DB_SYSTEM,),
-    telemetry.QUERY_BUCKETS,
-)
-CONNECTIONS: Final = Instrument(
-    "db.client.connection.count",
-    Kind.OBSERVED_UP_DOWN_COUNTER,
-    "{connection}",
-    "Connections of this process to the ledger's database, used and idle.",
-    (telemetry.POOL_NAME, telemetry.CONNECTION_STATE),
-)
-CONNECTIONS_MAX: Final = Instrument(
-    "db.client.connection.max",
-    Kind.OBSERVED_UP_DOWN_COUNTER,
-    "{connection}",
-    "How many it may have.",
-    (telemetry.POOL_NAME,),
-)
-MEMORY: Final = Instrument(
-    "process.memory.usage",
-    Kind.OBSERVED_UP_DOWN_COUNTER,
-    "By",
-    "Memory that this process holds; where the system tells it.",
 )
 
 EVERY: Final = tuple(one for one in tuple(globals().values()) if isinstance(one, Instrument))

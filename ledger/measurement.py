@@ -55,8 +55,10 @@ async def monitored(
         return
     from ledger.monitoring.process import observe_connections, observe_memory
     from ledger.service.census import Census
+    from ledger.store.census import CensusTable
 
-    census = Census(stores.log, stores.reads, ledger.status, ledger.lookout, SYSTEM_CLOCK)
+    table = CensusTable(stores.pool)
+    census = Census(stores.log, stores.reads, table, ledger.status, ledger.lookout, SYSTEM_CLOCK)
     census.observe()
     leader.observe()
     pool = stores.pool

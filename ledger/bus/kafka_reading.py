@@ -82,6 +82,7 @@ class KafkaReader:
         self._client = tracing.Client.of(options["client_id"], options["bootstrap_servers"])
         self._consumer: AIOKafkaConsumer | None = None
         self._polling: asyncio.Task[list[Received]] | None = None
+        self.behind = 0
         self.closed = False
 
     async def open(self) -> AIOKafkaConsumer:
@@ -140,7 +141,14 @@ class KafkaReader:
                 f"{self._topic} cannot be read ({what(error)}); the next poll connects again"
             ) from None
         self._read(received)
+        self.behind = self._left(consumer) if received else 0
         return received
+
+    def _left(self, consumer: AIOKafkaConsumer) -> int:
+        """How many messages are behind those that were read, where the broker told the end."""
+        ends = ((one.partition, consumer.highwater(one)) for one in consumer.assignment())
+        known = ((end, self._positions.get(number)) for number, end in ends)
+        return sum(max(end - place, 0) for end, place in known if end and place is not None)
 
     def _read(self, messages: Sequence[Received]) -> None:
         """Take note of how far reading has come."""

@@ -182,6 +182,13 @@ class LocalReader:
             found = self._take(limit)
         return found
 
+    @property
+    def behind(self) -> int:
+        """As `ledger.bus.port.Reader.behind`."""
+        partitions = self._broker.partitions(self._topic)
+        reached = ((one, self._positions.get(index, 0)) for index, one in enumerate(partitions))
+        return sum(max(one.end - max(place, one.start), 0) for one, place in reached)
+
     async def close(self) -> None:
         """Stop reading."""
         self._closed = True

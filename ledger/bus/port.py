@@ -41,6 +41,10 @@ class BusMisconfigured(BusError):
 class Reader(Protocol):
     """Reads every message of one topic from kept positions."""
 
+    @property
+    def behind(self) -> int:
+        """How many messages the topic has that were not delivered, as far as that is known."""
+
     async def poll(self, timeout_s: float, limit: int) -> Sequence[Received]:
         """Up to `limit` messages; empty when none came in `timeout_s`. Never cancel it midway."""
 

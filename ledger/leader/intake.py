@@ -24,7 +24,6 @@ bytes ─▶ for us? ─▶ a report? ─▶ answers an order? ─▶ signed? �
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 from collections import OrderedDict
@@ -34,7 +33,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID, uuid5
 
 from ledger import telemetry
-from ledger.bus.port import Bus, BusError, BusUnavailable, Reader, Received
+from ledger.bus.port import Bus, BusError, BusUnavailable, Received
 from ledger.contracts.envelope import (
     NAMESPACE,
     Encoded,
@@ -56,6 +55,7 @@ from ledger.domain.report_check import (
     why_unbelieved,
 )
 from ledger.errors import DuplicateEventDiffers
+from ledger.leader.inflow import Inflow
 from ledger.leader.look_desk import LookDesk, check_of
 from ledger.leader.order_book import OrderBook
 from ledger.leader.parking import Parking
@@ -69,10 +69,6 @@ from migrations.clock import Clock
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.2
-BATCH = 500
-PACE_S = 0.02
-"""Between two appends: reports of many agents share one. After a silence nobody waits."""
 PARKED_STREAM = "ledger"
 CONSUMER = "intake/"
 """With the partition's number behind it, the name under which its position is kept."""
@@ -134,9 +130,8 @@ class Intake:
         self._parking = Parking(clock)
         self._reached: dict[int, int] = {}
         self._contradicted: OrderedDict[tuple[UUID, bool], int] = OrderedDict()
-        self._awaited: list[asyncio.Event] = []
-        self._hurry = asyncio.Event()
-        self._next_at = 0.0
+        self.inflow = Inflow(clock, this_process=not keeps_positions)
+        """Knows how much waits to be taken, and when nothing does."""
         self._backoff = Backoff(clock, chance)
 
     async def run(self, follower: Follower) -> None:
@@ -151,20 +146,12 @@ class Intake:
                 logger.warning("reports cannot be read, agents keep them: %s", error)
                 await self._backoff.wait()
 
-    async def drained(self) -> None:
-        """Return when there was nothing left to take, without waiting for more to come."""
-        drained = asyncio.Event()
-        self._awaited.append(drained)
-        self._hurry.set()
-        await drained.wait()
-
     async def _read(self, follower: Follower) -> None:
         await self._bus.ensure_topics([REPORTS])
         reader = await self._bus.read(REPORTS, await self._positions())
         try:
             while True:
-                awaited = tuple(self._awaited)
-                received = await self._gather(reader, at_once=bool(awaited))
+                received = await self.inflow.next(reader)
                 self._backoff.reset()
                 taken = _by_partition(received)
                 for partition, messages in taken.items():
@@ -173,43 +160,11 @@ class Intake:
                     await self._take(partition, ())
                 if received:
                     follower.poke()
-                    continue
-                # Whoever asked while this looked must wait for the next look.
-                for drained in awaited:
-                    self._awaited.remove(drained)
-                    drained.set()
+                self.inflow.taken()
         finally:
             # A broker that is gone must not turn being cancelled into trying again.
             with suppress(BusError):
                 await reader.close()
-
-    async def _gather(self, reader: Reader, *, at_once: bool) -> list[Received]:
-        """What is there, at a pace that lets reports gather: appends cost more than events."""
-        received = list(await (self._now(reader) if at_once else self._polled(reader)))
-        if received and len(received) < BATCH:
-            early_s = self._next_at - self._clock.monotonic()
-            if early_s > 0:
-                await self._clock.sleep(early_s)
-                received += await reader.poll(0.0, BATCH)
-            self._next_at = self._clock.monotonic() + PACE_S
-        return received
-
-    async def _now(self, reader: Reader) -> Sequence[Received]:
-        """What is there: on a bus of this process at a glance, from a broker by waiting for it."""
-        return await reader.poll(POLL_S if self._keeps_positions else 0.0, BATCH)
-
-    async def _polled(self, reader: Reader) -> Sequence[Received]:
-        """What comes within a poll's time; nothing once somebody waits for all to be taken."""
-        self._hurry.clear()
-        polling = asyncio.create_task(reader.poll(POLL_S, BATCH), name="intake-poll")
-        hurried = asyncio.create_task(self._hurry.wait(), name="intake-hurry")
-        try:
-            await asyncio.wait([polling, hurried], return_when=asyncio.FIRST_COMPLETED)
-            return polling.result() if polling.done() else ()
-        finally:
-            hurried.cancel()
-            # What it would have brought comes with the next one.
-            polling.cancel()
 
     async def _positions(self) -> dict[int, int]:
         if not self._keeps_positions:

@@ -131,6 +131,13 @@ class Relay:
         """How many orders wait to be sent, or sent again."""
         return len(self._unsent)
 
+    @property
+    def unsent_s(self) -> float:
+        """How old the oldest order is that was never sent, in seconds."""
+        waiting = (self._unanswered[one] for one in self._unsent if one in self._unanswered)
+        written = [one.recorded.recorded_at for one in waiting if one.sent_at is None]
+        return (self._clock.now() - min(written)).total_seconds() if written else 0.0
+
     def saw(self, recorded: Sequence[Recorded]) -> None:
         """Take note of orders and of their answers."""
         for one in recorded:

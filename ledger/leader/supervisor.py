@@ -159,6 +159,12 @@ class Supervisor:
         instruments.observe(instruments.UNANSWERED, partial(by_pool, 0))
         instruments.observe(instruments.UNANSWERED_AGE, partial(by_pool, 1))
         instruments.observe(instruments.UNSENT, lambda: [(relay.unsent, {})])
+        instruments.observe(instruments.UNSENT_AGE, lambda: [(relay.unsent_s, {})])
+        instruments.observe(instruments.UNTAKEN, lambda: [(self._intake.inflow.untaken, {})])
+        instruments.observe(instruments.UNTAKEN_AGE, lambda: [(self._intake.inflow.untaken_s, {})])
+        instruments.observe(
+            instruments.LEADING, lambda: [(int(not self._leadership.silence()), {})]
+        )
         self._meter.observe()
 
     async def lead(self, name: str, host: str) -> None:
@@ -204,7 +210,7 @@ class Supervisor:
 
     async def drain(self) -> None:
         """Return when all reports that are on the bus now are in the log, and rollouts compared."""
-        await self._intake.drained()
+        await self._intake.inflow.drained()
         if self._follower is not None:
             await self._follower.reach((await self._log.head()).position)
         await self._schemas.settled()

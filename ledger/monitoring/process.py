@@ -25,6 +25,12 @@ def memory_bytes() -> int:
     return resident * getpagesize()
 
 
+def observe_sessions(pool: str, count: Callable[[], int]) -> None:
+    """Have sessions read that nobody pools: each is used while it is open."""
+    used = {telemetry.POOL_NAME: pool, telemetry.CONNECTION_STATE: "used"}
+    instruments.observe(instruments.CONNECTIONS, lambda: [(count(), used)])
+
+
 def observe_connections(
     pool: str, count: Callable[[], int], idle: Callable[[], int], most: int
 ) -> None:

@@ -10,16 +10,16 @@ import asyncio
 import hashlib
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from importlib import metadata
 
 from ledger import telemetry
 from ledger.domain.messages import Notification, message_of
 from ledger.domain.notices import NoticeSeverity
 from ledger.domain.routes import Draft, Route
+from ledger.monitoring.pages import watched
+from ledger.monitoring.process import observe_connections, observe_memory
 from ledger.notifier import services
 from ledger.notifier.notifier import NotificationTarget, Notifier, Told
 from ledger.notifier.thread import BlockingCall
@@ -89,8 +89,15 @@ async def run(settings: Settings, started: Callable[[str], None]) -> None:
         notifier = Notifier(
             name, wanted, NotificationTable(pool), EventLog(pool), SYSTEM_CLOCK, SYSTEM_CHANCE
         )
+
+        def observe() -> None:
+            notifier.observe()
+            observe_memory()
+            observe_connections("ledger", pool.get_size, pool.get_idle_size, pool.get_max_size())
+
         with Stopper(asked.set):
-            async with _monitored(settings, notifier):
+            probes = {"notifying": notifier.silence}
+            async with watched(settings.monitoring, telemetry.SERVICE, observe, probes):
                 started(name)
                 running = asyncio.create_task(notifier.run(), name="notifier")
                 stopping = asyncio.create_task(asked.wait(), name="stop")
@@ -178,21 +185,3 @@ def _route(route: NotifyRoute) -> Route:
         title=route.title,
         text=route.text,
     )
-
-
-@asynccontextmanager
-async def _monitored(settings: Settings, notifier: Notifier) -> AsyncIterator[None]:
-    """Say how this notifier is to whoever takes measurements or asks."""
-    async with AsyncExitStack() as stack:
-        if settings.monitoring.port is not None:
-            from ledger.monitoring.exposition import expose
-            from ledger.monitoring.readiness import Readiness
-            from ledger.monitoring.server import monitored
-
-            exposition = expose(telemetry.SERVICE, metadata.version("migration-ledger"))
-            notifier.observe()
-            readiness = Readiness({"notifying": notifier.silence}, SYSTEM_CLOCK)
-            await stack.enter_async_context(monitored(settings.monitoring, readiness, exposition))
-        elif telemetry.measured():
-            notifier.observe()
-        yield

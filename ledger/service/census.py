@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from functools import partial
 from typing import TypeAlias
 
@@ -22,9 +23,10 @@ from ledger.instruments import Instrument, Value
 from ledger.service.fleet_status import StatusService
 from ledger.service.known_drift import known_drift
 from ledger.service.liveness import Liveness
+from ledger.store.census import CensusTable
 from ledger.store.port import Log
 from ledger.store.views.port import Views
-from ledger.store.views.rows import RolloutRow
+from ledger.store.views.rows import PoolRow, RolloutRow
 from migrations.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -36,7 +38,7 @@ EVERY_S = 10.0
 REST = 20
 """So many times as long as counting took is waited, where that is more: a twentieth of the time."""
 UNFINISHED = tuple(status for status in Status if status not in ENDED)
-"""States of rollouts that have not ended; each is told, also where no rollout is in it."""
+"""States of rollouts that have not ended."""
 LACKING = ((0, "0"), (1, "1"), (2, "2"), (5, "3-5"), (10, "6-10"))
 """Databases that lack up to so many versions, and how they are called together; more are `11+`."""
 MORE = "11+"
@@ -45,8 +47,9 @@ COUNTED = (
     instruments.ROLLOUTS, instruments.ROLLOUT_AGE, instruments.ROLLOUT_DATABASES,
     instruments.IN_FLIGHT_LIMIT, instruments.BUDGET, instruments.BUDGET_USED,
     instruments.DATABASES, instruments.BEHIND, instruments.TROUBLED, instruments.DRIFTED,
-    instruments.AGENTS, instruments.CLOCK_APART,
-    instruments.EVENTS, instruments.PROJECTION_LAG, instruments.TERM, instruments.UNREADABLE,
+    instruments.UNREACHABLE, instruments.BACKUP_AGE, instruments.AGENTS, instruments.CLOCK_APART,
+    instruments.EVENTS, instruments.LOG_SIZE, instruments.PROJECTION_LAG,
+    instruments.PROJECTION_LAG_AGE, instruments.TERM, instruments.UNREADABLE,
 )  # fmt: skip
 """What is counted here."""
 
@@ -55,10 +58,17 @@ class Census:
     """Counts what the ledger says, and keeps what it counted last."""
 
     def __init__(
-        self, log: Log, reads: Views, status: StatusService, lookout: Liveness, clock: Clock
+        self,
+        log: Log,
+        reads: Views,
+        table: CensusTable,
+        status: StatusService,
+        lookout: Liveness,
+        clock: Clock,
     ) -> None:
         self._log = log
         self._reads = reads
+        self._table = table
         self._status = status
         self._lookout = lookout
         self._clock = clock
@@ -101,8 +111,10 @@ class Census:
     async def count(self) -> None:
         """Count now. Raises `LedgerUnusable` or `StoreError`."""
         counted: dict[Instrument, list[Value]] = {one: [] for one in COUNTED}
-        for counting in (self._written, self._under_way, self._fleet, self._living):
-            async for one, value in counting():
+        pools = await self._reads.fleet_pools()
+        parts = self._written(), self._under_way(), self._fleet(pools), self._living(pools)
+        for part in parts:
+            async for one, value in part:
                 counted[one].append(value)
         self._counted = {one: tuple(values) for one, values in counted.items()}
         self._counted_at, self.trouble = self._clock.monotonic(), ""
@@ -113,22 +125,25 @@ class Census:
         yield instruments.TERM, (head.term, {})
         lag = head.position - await self._reads.position()
         yield instruments.PROJECTION_LAG, (max(lag, 0), {})
+        written = await self._table.written()
+        yield instruments.LOG_SIZE, (written.log_bytes, {})
+        unshown_s = self._age_s(written.unshown_at) if written.unshown_at else 0.0
+        yield instruments.PROJECTION_LAG_AGE, (unshown_s, {})
         yield instruments.UNREADABLE, (len(await self._reads.unreadable(aside=False)), {})
 
     async def _under_way(self) -> AsyncIterator[Count]:
+        by_status = await self._table.rollouts()
+        for status in Status:
+            yield instruments.ROLLOUTS, (by_status.get(status, 0), {telemetry.STATE: status})
         rows: list[RolloutRow] = []
         before = None
         while page := await self._reads.rollouts(UNFINISHED, before):
             rows += page
             before = page[-1].planned_position
-        states = Counter(row.status for row in rows)
-        for status in UNFINISHED:
-            yield instruments.ROLLOUTS, (states[status], {telemetry.STATE: status})
-        now = self._clock.now()
         for row in rows:
             named = {telemetry.ROLLOUT_ID: row.rollout}
-            age_s = (now - row.planned_at).total_seconds()
-            yield instruments.ROLLOUT_AGE, (age_s, {**named, telemetry.STATE: row.status})
+            told = {**named, telemetry.STATE: row.status}
+            yield instruments.ROLLOUT_AGE, (self._age_s(row.planned_at), told)
             for state, number in tally(row.counts).counts.items():
                 yield instruments.ROLLOUT_DATABASES, (number, {**named, telemetry.STATE: state})
             yield instruments.IN_FLIGHT_LIMIT, (row.in_flight, named)
@@ -137,8 +152,11 @@ class Census:
             toll = await self._reads.rollout_toll(row.rollout)
             yield instruments.BUDGET_USED, (toll.counted, named)
 
-    async def _fleet(self) -> AsyncIterator[Count]:
-        for row in await self._reads.fleet_pools():
+    def _age_s(self, at: datetime) -> float:
+        return max((self._clock.now() - at).total_seconds(), 0.0)
+
+    async def _fleet(self, pools: Sequence[PoolRow]) -> AsyncIterator[Count]:
+        for row in pools:
             told = {telemetry.STATE: row.status, telemetry.POOL: row.pool}
             yield instruments.DATABASES, (row.databases, told)
         numbers = await self._status.numbers()
@@ -149,12 +167,15 @@ class Census:
             yield instruments.BEHIND, (behind[name], {telemetry.VERSIONS_BEHIND: name})
         yield instruments.TROUBLED, (sum(group.databases for group in numbers.troubles), {})
         yield instruments.DRIFTED, (len((await known_drift(self._log)).open), {})
+        yield instruments.UNREACHABLE, (await self._table.unreachable(), {})
+        for pool, at in (await self._table.backups()).items():
+            yield instruments.BACKUP_AGE, (self._age_s(at), {telemetry.POOL: pool})
 
-    async def _living(self) -> AsyncIterator[Count]:
+    async def _living(self, pools: Sequence[PoolRow]) -> AsyncIterator[Count]:
         around = await self._lookout.agents()
         alive: Counter[str] = Counter()
         apart: dict[str, float] = {}
-        for row in await self._reads.fleet_pools():
+        for row in pools:
             if row.status != FleetStatus.RETIRED:
                 alive[row.pool] += 0
         for seen in around.alive():

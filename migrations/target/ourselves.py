@@ -8,7 +8,8 @@ is known to the session, and learned where the server refuses, so that nobody el
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakSet
 
 import asyncpg
 
@@ -26,6 +27,18 @@ class OwnSession(_Session):
     own_role: str | None = None
     fires_triggers: bool = False
     """Whether the database or the login has switched triggers off for it, and it on again."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        _MADE.add(self)
+
+
+_MADE: WeakSet[OwnSession] = WeakSet()
+
+
+def open_sessions() -> int:
+    """How many sessions with databases this process has now."""
+    return sum(not session.is_closed() for session in tuple(_MADE))
 
 
 def own(connection: _Session) -> OwnSession | None:

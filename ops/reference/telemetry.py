@@ -12,7 +12,7 @@ from ledger import instruments
 from ops.reference.markdown import code, one_line, table
 
 ROOT = Path(__file__).resolve().parents[2]
-REGISTRIES = ("ledger/telemetry.py", "migrations/running/telemetry.py")
+REGISTRIES = ("ledger/telemetry.py", "ledger/instruments.py", "migrations/running/telemetry.py")
 OURS = "migration_ledger."
 _NAME = re.compile(r"[a-z_]+(\.[a-z_]+)+")
 

@@ -103,6 +103,24 @@ async def test_messages_of_one_key_keep_their_order_and_their_partition(
     assert len({message.partition for message in received}) > 1
 
 
+async def test_a_reader_knows_how_many_messages_it_has_not_delivered(bus: Bus, topic: str) -> None:
+    await bus.ensure_topics([topic])
+    reader = await bus.read(topic, {})
+    assert reader.behind == 0
+    # One key, so one partition: of the others nobody knows the end before something was read there.
+    await bus.publish([Message(topic, "same", str(number).encode()) for number in range(10)])
+    received: list[Received] = []
+    async with asyncio.timeout(PATIENCE_S):
+        while not received:
+            received += await reader.poll(0.5, 3)
+    assert (len(received), reader.behind) == (3, 7)
+    await take(reader, 7)
+    assert reader.behind == 0
+    await bus.publish([Message(topic, "same", b"one more")])
+    await take(reader, 1)
+    assert reader.behind == 0
+
+
 async def test_members_of_a_group_share_the_messages(place: Place, topic: str) -> None:
     first, second = await place.connect(), await place.connect()
     one, two = await asyncio.gather(first.join(topic, "group"), second.join(topic, "group"))

@@ -19,7 +19,7 @@ RUNBOOK = ROOT / "ops/runbooks/alerts.md"
 SEVERITIES = {"page", "ticket"}
 MEASURED = re.compile(r"\bmigration_ledger_[a-z_]+\b(?=[\s{\[)]|$)")
 
-LEDGER = 'up{job="migration-ledger"}'
+LEADS = "migration_ledger_leader_leading"
 STATE, POOL, ROLLOUT, TARGET = (
     "migration_ledger_state",
     "migration_ledger_pool",
@@ -31,6 +31,9 @@ FAILED = f'{ATTEMPTS}{{cicd_pipeline_task_run_result="failed",error_type="sql"}}
 DONE = f'{ATTEMPTS}{{cicd_pipeline_task_run_result="done"}}'
 AGE = "migration_ledger_rollout_age_seconds"
 JOBS = "migration_ledger_agent_jobs_age_seconds"
+LAG_AGE = "migration_ledger_projection_lag_age_seconds"
+AUDITED = "migration_ledger_audited"
+STATEMENT = 'migration_ledger_agent_statement_age_seconds{migration_ledger_pool="eu"}'
 WAITING = f'migration_ledger_orders_unanswered{{{POOL}="eu"}}'
 AGENTS = f'migration_ledger_agents{{{POOL}="eu"}}'
 USED = f'migration_ledger_rollout_budget_used{{{ROLLOUT}="r1"}}'
@@ -50,10 +53,11 @@ def of_state(metric: str, state: str) -> str:
 
 
 CASES: Final = {
-    "MigrationLedgerNoLeader": Case({LEDGER: "1 1 0x20"}, {LEDGER: "1x20"}),
+    "MigrationLedgerNoLeader": Case({LEADS: "1 1 0x20"}, {LEADS: "1x20"}),
     "MigrationLedgerTwoLeaders": Case(
-        {f'migration_ledger_orders_unsent{{instance="{one}"}}': "0x20" for one in "ab"},
-        {'migration_ledger_orders_unsent{instance="a"}': "5x20"},
+        {f'{LEADS}{{instance="{one}"}}': "1x20" for one in "ab"},
+        # One of them has noticed that it was replaced.
+        {f'{LEADS}{{instance="{one}"}}': f"{number}x20" for number, one in enumerate("ab")},
     ),
     "MigrationLedgerCountsStale": Case(
         {"migration_ledger_counted_age_seconds": "0+60x20"},
@@ -76,11 +80,21 @@ CASES: Final = {
         {FAILED: "0x80 2 4 6 8 10", DONE: "0+10x90"},
         85,
     ),
-    "MigrationLedgerStatementSlow": Case(
-        {of_state(JOBS, "running"): "0+60x20"}, {of_state(JOBS, "queued"): "0+60x20"}, 7
+    "MigrationLedgerFailuresBurnSlowly": Case(
+        {FAILED: "0+1x500", DONE: "0+12x500"},
+        # It was so for half an hour, and not for six.
+        {FAILED: "0x360 0+1x40", DONE: "0+12x500"},
+        395,
     ),
-    "MigrationLedgerStatementStuck": Case(
-        {of_state(JOBS, "running"): "0+60x20"}, {of_state(JOBS, "running"): "550x20"}, 12
+    "MigrationLedgerStatementSlow": Case(
+        # The attempt is as old in both; in one its statements are young.
+        {STATEMENT: "0+60x20"},
+        {STATEMENT: "40x20", of_state(JOBS, "running"): "0+60x20"},
+        7,
+    ),
+    "MigrationLedgerStatementStuck": Case({STATEMENT: "0+60x20"}, {STATEMENT: "550x20"}, 12),
+    "MigrationLedgerAttemptStuck": Case(
+        {of_state(JOBS, "connecting"): "0+60x20"}, {of_state(JOBS, "queued"): "0+60x20"}, 12
     ),
     "MigrationLedgerLockWait": Case(
         {of_state(JOBS, "waiting"): "0+60x20"}, {of_state(JOBS, "waiting"): "290x20"}
@@ -92,12 +106,22 @@ CASES: Final = {
         {f'migration_ledger_orders_unanswered_age_seconds{{{POOL}="eu"}}': "3500+60x20"},
         {f'migration_ledger_orders_unanswered_age_seconds{{{POOL}="eu"}}': "60x20"},
     ),
+    "MigrationLedgerOrdersWait": Case(
+        {"migration_ledger_orders_unsent_age_seconds": "0+60x20"},
+        {"migration_ledger_orders_unsent_age_seconds": "0 50 0 70 0 50 0 0 0 0 0 70 0"},
+    ),
+    "MigrationLedgerReportsUntaken": Case(
+        {"migration_ledger_reports_untaken_age_seconds": "0+60x20"},
+        {"migration_ledger_reports_untaken_age_seconds": "90x20"},
+    ),
     "MigrationLedgerReportsWait": Case(
         {f'migration_ledger_agent_reports_waiting{{{POOL}="eu"}}': "1x20"},
         {f'migration_ledger_agent_reports_waiting{{{POOL}="eu"}}': "1 0 5 0 9 0 1 0 4 0 2"},
     ),
     "MigrationLedgerProjectionLags": Case(
-        {"migration_ledger_projection_lag": "6000x20"}, {"migration_ledger_projection_lag": "9x20"}
+        # Few events, and they do not come.
+        {"migration_ledger_projection_lag": "9x20", LAG_AGE: "0+60x20"},
+        {"migration_ledger_projection_lag": "4000x20", LAG_AGE: "3x20"},
     ),
     "MigrationLedgerClockApart": Case(
         {f'migration_ledger_agents_clock_apart_seconds{{{POOL}="eu"}}': "40x20"},
@@ -115,6 +139,30 @@ CASES: Final = {
         {"migration_ledger_databases_drifted": "1x30"},
         {"migration_ledger_databases_drifted": "1x5 0x25"},
         20,
+    ),
+    "MigrationLedgerDatabasesUnreachable": Case(
+        {"migration_ledger_databases_unreachable": "3x30"},
+        {"migration_ledger_databases_unreachable": "3x10 0x20"},
+        20,
+    ),
+    "MigrationLedgerBackupOld": Case(
+        {f'migration_ledger_databases_backup_age_seconds{{{POOL}="eu"}}': "172000+60x40"},
+        {f'migration_ledger_databases_backup_age_seconds{{{POOL}="eu"}}': "90000+60x40"},
+        35,
+    ),
+    "MigrationLedgerRecordDiffers": Case(
+        {
+            f'migration_ledger_audit_differences{{{AUDITED}="{one}"}}': number
+            for one, number in (("chain", "0x20"), ("rows", "0 0 3x20"))
+        },
+        {
+            f'migration_ledger_audit_differences{{{AUDITED}="{one}"}}': "0x20"
+            for one in ("chain", "kept end", "rows")
+        },
+    ),
+    "MigrationLedgerAuditOld": Case(
+        {"migration_ledger_audit_age_seconds": "172500+60x20"},
+        {"migration_ledger_audit_age_seconds": "0+60x20"},
     ),
     "MigrationLedgerDatabasesTroubled": Case(
         {"migration_ledger_databases_troubled": "2x90"},
@@ -179,7 +227,7 @@ def judged(alert: str, series: dict[str, str], after: int, *, fires: bool) -> di
 def test_what_alerts_ask_for_is_measured_under_that_name_with_these_labels() -> None:
     shown = exposed()
     for one in alerts():
-        asked = set(MEASURED.findall(one["expr"])) - {STATE, POOL, ROLLOUT}
+        asked = set(MEASURED.findall(one["expr"])) - {STATE, POOL, ROLLOUT, AUDITED}
         assert asked <= shown.keys() | {"up"}, one["alert"]
     used = {name.partition("{")[0]: name for case in CASES.values() for name in case.fires}
     for metric, name in used.items():
@@ -197,3 +245,18 @@ def test_an_alert_says_how_bad_it_is_and_where_to_read_on(alert: dict[str, Any])
     headings = re.findall(r"^## (.+)$", RUNBOOK.read_text(encoding="utf-8"), re.MULTILINE)
     anchors = {re.sub(r"[^a-z0-9 -]", "", one.lower()).replace(" ", "-") for one in headings}
     assert section in anchors
+
+
+def test_every_section_of_the_runbook_is_that_of_an_alert_and_says_what_to_look_at_and_do() -> None:
+    sections = re.split(r"^## ", RUNBOOK.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    wanted = {one["annotations"]["runbook_url"].partition("#")[2] for one in alerts()}
+    anchors = set()
+    for section in sections:
+        title, _, rest = section.partition("\n")
+        anchors.add(re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-"))
+        means, look, do, wake = (
+            part.strip() for part in re.split(r"```(?:sh)?\n|\*\*Wake\*\*", rest)
+        )
+        assert all((means, look, do, wake)), title
+        assert re.match(r"ledger(-agent)? ", look), title
+    assert anchors == wanted

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 CHUNK = 65_536
 
@@ -45,6 +46,12 @@ class BlackHole:
         """What was kept goes on its way."""
         self.open.set()
 
+    def instead_of(self, url: str) -> str:
+        """The address of a server, by this way to it."""
+        parts = urlsplit(url)
+        login, _, _ = parts.netloc.rpartition("@")
+        return parts._replace(netloc=f"{login}@127.0.0.1:{self.port}").geturl()
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One client."""
         if self.closed or self.gone:
@@ -67,6 +74,14 @@ class BlackHole:
             await to.drain()
         await self.open.wait()
         to.close()
+
+
+@asynccontextmanager
+async def before(url: str) -> AsyncIterator[BlackHole]:
+    """A proxy in front of the server of this address."""
+    parts = urlsplit(url)
+    async with black_hole(parts.hostname or "", parts.port or 5432) as hole:
+        yield hole
 
 
 @asynccontextmanager

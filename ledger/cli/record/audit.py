@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, assert_never
 
 import typer
 
-from ledger.cli.app.command import command, opened, tell_behind
+from ledger.cli.app.command import command, flags_of, opened, tell_behind
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.help_page import LAST_POSITION, CommandGroup
@@ -77,6 +77,33 @@ async def verify(
         end = await session.ledger.audit.verify(kept, at or (), told_now_and_then())
     Output(output).record("audit.verify", _verdict(end), "\n".join(_verdict_lines(end, at or ())))
     return ExitCode.OK if end.as_kept else ExitCode.DIFFERENT
+
+
+@command(
+    audit_app,
+    "watch",
+    traced=False,
+    examples=("LEDGER_MONITORING_PORT=9189 ledger audit watch", "ledger audit watch --every-h 6"),
+)
+async def watch(
+    ctx: typer.Context,
+    every_h: Annotated[
+        float,
+        typer.Option(
+            "--every-h", metavar="HOURS", min=0.001, max=8760, help="From a round to the next."
+        ),
+    ] = 24.0,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Verify the log and replay it, again and again until stopped, and say how it was at /metrics.
+
+    A process of its own, for which ledger_viewer is enough, on a machine of its own if you like.
+    It keeps the end of the chain from one round to the next, so it notices also a log that was
+    hashed again while it lives. What differs is an alert, and a line of its log.
+    """
+    from ledger.cli.record.audit_watch import run
+
+    await run(flags_of(ctx).load().settings, every_h, Output(output))
 
 
 def _kept_end(text: str) -> KeptEnd:

@@ -45,6 +45,7 @@ from tests.integration.agents.conftest import (
     columns,
     connection_of,
 )
+from tests.support.asked import pages
 from tests.support.orders import changed
 from tests.support.patience import PATIENCE_S
 
@@ -338,10 +339,12 @@ async def test_a_database_that_does_not_answer_fails_and_leaves_the_others_alone
     nowhere = Connection.at(**(lost.connection.parts | {"host": "127.0.0.1", "port": 1}))
     lost = changed(lost, connection=nowhere, database="t_lost")
     fine = inside_desk.apply(tenant_database, [ADD_NOTE])
-    async with inside.agent(inside_desk.pool):
+    async with inside.agent(inside_desk.pool) as agent, pages(agent.probes()) as asked:
         await inside_desk.send(lost, fine, files=[ADD_NOTE])
         assert (await inside_desk.finished(fine)).verdict is Verdict.DONE
         finished = await inside_desk.finished(lost)
+        # One database of many is no reason to restart an agent, or to give it nothing to do.
+        assert (await asked.unready(), await asked.status("/healthz")) == ({}, 200)
     assert finished.failure is not None
     assert (finished.verdict, finished.failure.kind) == (Verdict.FAILED, "unavailable")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
@@ -10,8 +11,12 @@ from agents.runtime import Agent
 from agents.settings import AgentSettings
 from ledger import instruments, telemetry
 from ledger.bus.local import LocalBroker, LocalBus
+from ledger.bus.port import Received
 from ledger.instruments import Instrument, Value
-from tests.support.house import POOL, House, found
+from ledger.leader.intake import Intake
+from migrations.clock import SYSTEM_CLOCK
+from tests.support.house import POOL, House, answers, found
+from tests.support.manual_clock import ManualClock
 
 Readers = dict[Instrument, Callable[[], Iterable[Value]]]
 
@@ -48,7 +53,56 @@ async def test_orders_are_counted_until_they_are_answered(house: House, readers:
             await actor.applies(command)
         await house.becomes(rollout, "completed")
         assert now(instruments.UNANSWERED) == now(instruments.UNANSWERED_AGE) == 0
-        assert now(instruments.UNSENT) == 0
+        assert now(instruments.UNSENT) == now(instruments.UNSENT_AGE) == 0
+
+
+async def test_reports_are_counted_until_they_are_in_the_log(
+    house: House, readers: Readers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taking, may_go_on = asyncio.Event(), asyncio.Event()
+    take = Intake._take
+
+    async def slowly(self: Intake, partition: int, messages: Sequence[Received]) -> None:
+        taking.set()
+        await may_go_on.wait()
+        await take(self, partition, messages)
+
+    def now(one: Instrument) -> float:
+        ((value, told),) = readers[one]()
+        assert told == {}
+        return value
+
+    async with house.leading() as leading, house.actor() as actor:
+        leading.leader.observe()
+        rollout = await house.start()
+        commands = [await actor.ordered(one) for one in ("acme", "bolt", "crane")]
+        await leading.leader.drain()
+        assert now(instruments.UNTAKEN) == now(instruments.UNTAKEN_AGE) == 0
+        clock = ManualClock()
+        monkeypatch.setattr(leading.leader._intake.inflow, "_clock", clock)
+        monkeypatch.setattr(Intake, "_take", slowly)
+        await actor.say(commands[0].stream, *answers(commands[0]))
+        await taking.wait()
+        first = len(answers(commands[0]))
+        assert now(instruments.UNTAKEN) == first
+        clock.advance(7)
+        await actor.say(commands[1].stream, *answers(commands[1]))
+        assert now(instruments.UNTAKEN) == first + len(answers(commands[1]))
+        assert now(instruments.UNTAKEN_AGE) == 7
+        monkeypatch.setattr(leading.leader._intake.inflow, "_clock", SYSTEM_CLOCK)
+        may_go_on.set()
+        await leading.leader.drain()
+        assert now(instruments.UNTAKEN) == now(instruments.UNTAKEN_AGE) == 0
+        await actor.applies(commands[2])
+        await house.becomes(rollout, "completed")
+
+
+async def test_who_leads_says_so_until_another_leads(house: House, readers: Readers) -> None:
+    async with house.leading() as leading:
+        leading.leader.observe()
+        assert list(readers[instruments.LEADING]()) == [(1, {})]
+        await leading.leadership.release()
+        assert list(readers[instruments.LEADING]()) == [(0, {})]
 
 
 async def test_an_idle_agent_has_nothing_in_hand(readers: Readers) -> None:

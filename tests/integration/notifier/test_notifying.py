@@ -32,12 +32,15 @@ from ledger.instruments import Instrument
 from ledger.notifier import notifier
 from ledger.notifier.notifier import NotificationTarget, Notifier, Told
 from ledger.notifier.webhook import Webhook
+from ledger.store.connections import opened_pool
 from ledger.store.log.log import EventLog
 from ledger.store.notifications import NotificationTable
 from migrations.chance import SYSTEM_CHANCE
 from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.model.attempt import Failure, FailureClass, Mode, Verdict
 from tests.integration.service.conftest import LogIn
+from tests.support.asked import pages
+from tests.support.black_hole import before
 from tests.support.house import House, found
 from tests.support.manual_clock import ManualClock
 from tests.support.receivers import HttpReceiver, Request, http_receiver
@@ -496,15 +499,18 @@ async def test_what_was_taken_what_waits_and_for_how_long_is_measured(
                 return (tried and waiting == {("hook",): 0, ("dead",): 3}) or None
 
             await found(told, "one takes all, the other was tried once")
-            before = measured(measurements, instruments.NOTIFICATIONS_FAILING)
-            assert before[("hook",)] == 0
+            since = notifies._senders["dead"].failing_since
+            assert since is not None
+            failing_s = (clock.now() - since).total_seconds()
             assert measured(measurements, instruments.NOTIFICATIONS) == {
                 ("hook", "delivered"): 3,
                 ("dead", "failed"): 1,
             }
             clock.passed_s += 100
-            after = measured(measurements, instruments.NOTIFICATIONS_FAILING)
-            assert after == {("hook",): 0, ("dead",): before[("dead",)] + 100}
+            assert measured(measurements, instruments.NOTIFICATIONS_FAILING) == {
+                ("hook",): 0,
+                ("dead",): failing_s + 100,
+            }
             assert measured(measurements, instruments.NOTIFICATIONS_LAG) == {(): 0}
 
 
@@ -543,3 +549,46 @@ async def test_a_notifier_outlasts_the_loss_of_its_connections(house: House, log
         await record(house, "rollout-r2", halted("r2"))
         requests = await came(receiver, 2)
     assert [one.json["rollout"] for one in requests] == ["r1", "r2"]
+
+
+async def test_a_notifier_whose_database_is_away_lives_says_so_and_is_ready_again(
+    house: House,
+) -> None:
+    async with (
+        before(house.url) as hole,
+        opened_pool(hole.instead_of(house.url)) as pool,
+        http_receiver() as receiver,
+    ):
+        told = Told((EVERYTHING,), {"hook": webhook(receiver)}, "prod", "", timedelta(hours=72))
+        notifies = Notifier(
+            "one", told, NotificationTable(pool), EventLog(pool), SYSTEM_CLOCK, SYSTEM_CHANCE
+        )
+        task = asyncio.create_task(notifies.run(), name="notifier")
+        try:
+            async with pages({"notifying": notifies.silence}) as asked:
+
+                async def is_held() -> bool | None:
+                    holder = await NotificationTable(house.stores.pool).holder()
+                    return holder.position is not None or None
+
+                await found(is_held, "it notifies")
+                assert await asked.unready() == {}
+                hole.go_away()
+
+                async def is_unready() -> dict[str, str] | None:
+                    return await asked.unready() or None
+
+                why = await found(is_unready, "it is not ready")
+                assert why == {"notifying": "the ledger's database does not answer"}
+                assert await asked.status("/healthz") == 200
+                hole.come_back()
+
+                async def is_ready() -> bool | None:
+                    return not await asked.unready() or None
+
+                await found(is_ready, "it is ready again")
+                await record(house, "rollout-r1", halted("r1"))
+                await came(receiver, 1)
+        finally:
+            task.cancel()
+            await asyncio.wait([task])

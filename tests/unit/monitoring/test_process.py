@@ -6,7 +6,25 @@ import pytest
 
 from ledger import instruments, telemetry
 from ledger.instruments import Instrument, Value
-from ledger.monitoring.process import memory_bytes, observe_connections
+from ledger.monitoring import process
+from ledger.monitoring.process import (
+    memory_bytes,
+    observe_connections,
+    observe_memory,
+    observe_sessions,
+)
+from tests.support.measurements import measured
+
+
+def test_memory_and_sessions_are_read_whenever_somebody_measures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(process, "memory_bytes", lambda: 4096)
+    with measured(monkeypatch) as measurements:
+        observe_memory()
+        observe_sessions("fleet", lambda: 3)
+        assert measurements.values(instruments.MEMORY) == {(): 4096}
+        assert measurements.values(instruments.CONNECTIONS) == {("fleet", "used"): 3}
 
 
 def test_memory_is_what_is_held_now() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import socket
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
@@ -47,6 +48,27 @@ async def answer(url: str, method: str = "GET", **headers: str) -> tuple[int, st
 async def test_health_is_that_it_answers_whatever_is_not_ready() -> None:
     async with asked(broker=lambda: "gone") as url:
         assert (await answer(f"{url}/healthz"))[:2] == (200, "ok\n")
+
+
+async def test_a_loop_that_is_blocked_answers_nothing_until_it_turns_again() -> None:
+    async with asked() as url:
+        tried, said = threading.Event(), []
+
+        def probe() -> None:
+            try:
+                with urllib.request.urlopen(f"{url}/healthz", timeout=0.3) as answered:  # noqa: S310
+                    said.append(answered.status)
+            except TimeoutError:
+                said.append(None)
+            tried.set()
+
+        asking = threading.Thread(target=probe)
+        asking.start()
+        # What holds the loop up: it does not turn before the probe has given up.
+        tried.wait()
+        assert said == [None]
+        assert (await answer(f"{url}/healthz"))[:2] == (200, "ok\n")
+        asking.join()
 
 
 async def test_readiness_is_a_status_and_says_what_lacks() -> None:

@@ -1,0 +1,49 @@
+"""`ledger audit watch`: the process that audits again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from ledger import telemetry
+from ledger.cli.app.output import Output, say
+from ledger.monitoring.logs import write_logs
+from ledger.monitoring.pages import watched
+from ledger.monitoring.process import observe_memory
+from ledger.runtime import open_ledger
+from ledger.service.audit_rounds import AuditRounds
+from ledger.settings import Settings
+from ledger.stopper import Stopper
+from migrations.clock import SYSTEM_CLOCK
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+async def run(settings: Settings, every_h: float, output: Output) -> None:
+    """Audit until the first SIGINT or SIGTERM."""
+    write_logs(settings.monitoring.log, logging.WARNING, LOG_FORMAT)
+    asked = asyncio.Event()
+    async with open_ledger(settings) as ledger:
+        rounds = AuditRounds(ledger.audit, SYSTEM_CLOCK)
+
+        def observe() -> None:
+            rounds.observe()
+            observe_memory()
+
+        probes = {"record": lambda: rounds.trouble}
+        with Stopper(asked.set):
+            async with watched(settings.monitoring, telemetry.SERVICE, observe, probes):
+                output.record(
+                    "audit.watch",
+                    {"name": settings.name, "every_h": every_h},
+                    f"auditing ledger {settings.name}, every {every_h:g} h",
+                )
+                auditing = asyncio.create_task(rounds.run(every_h * 3600), name="audit")
+                stopping = asyncio.create_task(asked.wait(), name="stop")
+                await asyncio.wait([auditing, stopping], return_when=asyncio.FIRST_COMPLETED)
+                stopping.cancel()
+                if auditing.done():
+                    auditing.result()
+                auditing.cancel()
+                await asyncio.wait([auditing])
+    say("stopped")
