@@ -115,12 +115,7 @@ class Supervisor:
             speakers=self._speakers,
         )
         self._pulse = HeartbeatIntake(
-            bus,
-            stores.signs,
-            self._broker_answers,
-            clock,
-            chance,
-            self._speakers,
+            bus, stores.signs, self._broker_answers, clock, chance, self._speakers
         )
         self._watch = BrokerWatch(bus, clock)
         self._loaded = asyncio.Event()

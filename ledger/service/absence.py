@@ -27,6 +27,10 @@ from migrations.clock import Clock
 
 PATIENCE_S = 600.0
 """How long in a row the database may be away: a failover, a restart, a minor upgrade."""
+LOOK_EVERY_S = 0.5
+LOOK_FIRST_S = 0.1
+LOOK_SHARE = 0.25
+"""Of the time that passed until now: what is over soon is told soon."""
 WAIT_FIRST_S = 0.5
 WAIT_MOST_S = 5.0
 AWAY = (
@@ -44,6 +48,15 @@ Look = TypeVar("Look")
 def told(lost: BaseException) -> str:
     """That the database is away, and why; the beginning of a sentence."""
     return f"The ledger's database is away, it {said_of(lost)}"
+
+
+async def times_to_look(clock: Clock) -> AsyncIterator[None]:
+    """Whenever it is time to look again, for ever: more often while little time has passed."""
+    began = clock.monotonic()
+    while True:
+        yield
+        pause_s = max(LOOK_FIRST_S, (clock.monotonic() - began) * LOOK_SHARE)
+        await clock.sleep(min(LOOK_EVERY_S, pause_s))
 
 
 async def looked_through(

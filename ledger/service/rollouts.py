@@ -17,6 +17,7 @@ from ledger.domain.rollout import RolloutState
 from ledger.domain.states import ENDED, DatabaseStatus
 from ledger.domain.tally import IN_DOUBT, STATES
 from ledger.errors import NoSuchRollout, SeveralRollouts, VersionConflict
+from ledger.service.absence import times_to_look
 from ledger.service.bundles import BundleService
 from ledger.service.catch_up import as_near_as_may_be, brought_up
 from ledger.service.fleet import FleetService
@@ -39,10 +40,6 @@ if TYPE_CHECKING:
     from migrations.lint.judgement import LintOptions
     from migrations.rehearsal.results import Rehearsal
 
-WATCH_EVERY_S = 0.5
-WATCH_FIRST_S = 0.1
-WATCH_SHARE = 0.25
-"""Of the time that a watch took until now: what is over soon is told soon."""
 TROUBLES = ("failed", *IN_DOUBT)
 WATCHED = 500
 """Databases that a look brings: those in trouble and at work, more than anybody can read."""
@@ -343,12 +340,8 @@ class RolloutService:
 
     async def watch(self, rollout: str, limit: int = WATCHED) -> AsyncIterator[RolloutStatus]:
         """Its status again and again, as with `limit`; the caller decides when to stop."""
-        clock = self._encoder.clock
-        began = clock.monotonic()
-        while True:
+        async for _ in times_to_look(self._encoder.clock):
             yield await self._reader.glance(rollout, limit)
-            pause_s = max(WATCH_FIRST_S, (clock.monotonic() - began) * WATCH_SHARE)
-            await clock.sleep(min(WATCH_EVERY_S, pause_s))
 
     async def list(
         self, before: int | None = None, limit: int | None = PAGE
