@@ -55,10 +55,10 @@ from ledger.domain.report_check import (
     why_unbelieved,
 )
 from ledger.errors import DuplicateEventDiffers
-from ledger.leader.inflow import Inflow
 from ledger.leader.look_desk import LookDesk, check_of
 from ledger.leader.order_book import OrderBook
 from ledger.leader.parking import Parking
+from ledger.leader.report_queue import ReportQueue
 from ledger.leader.signatures import Speakers
 from ledger.leader.subscription import Follower
 from ledger.store.log.decode import decode_again, holds_nul
@@ -130,7 +130,7 @@ class Intake:
         self._parking = Parking(clock)
         self._reached: dict[int, int] = {}
         self._contradicted: OrderedDict[tuple[UUID, bool], int] = OrderedDict()
-        self.inflow = Inflow(clock, this_process=not keeps_positions)
+        self.queue = ReportQueue(clock, this_process=not keeps_positions)
         """Knows how much waits to be taken, and when nothing does."""
         self._backoff = Backoff(clock, chance)
 
@@ -151,7 +151,7 @@ class Intake:
         reader = await self._bus.read(REPORTS, await self._positions())
         try:
             while True:
-                received = await self.inflow.next(reader)
+                received = await self.queue.next(reader)
                 self._backoff.reset()
                 taken = _by_partition(received)
                 for partition, messages in taken.items():
@@ -160,7 +160,7 @@ class Intake:
                     await self._take(partition, ())
                 if received:
                     follower.poke()
-                self.inflow.taken()
+                self.queue.taken()
         finally:
             # A broker that is gone must not turn being cancelled into trying again.
             with suppress(BusError):

@@ -155,8 +155,8 @@ class Supervisor:
         instruments.observe(instruments.UNANSWERED_AGE, partial(by_pool, 1))
         instruments.observe(instruments.UNSENT, lambda: [(relay.unsent, {})])
         instruments.observe(instruments.UNSENT_AGE, lambda: [(relay.unsent_s, {})])
-        instruments.observe(instruments.UNTAKEN, lambda: [(self._intake.inflow.untaken, {})])
-        instruments.observe(instruments.UNTAKEN_AGE, lambda: [(self._intake.inflow.untaken_s, {})])
+        instruments.observe(instruments.UNTAKEN, lambda: [(self._intake.queue.untaken, {})])
+        instruments.observe(instruments.UNTAKEN_AGE, lambda: [(self._intake.queue.untaken_s, {})])
         instruments.observe(
             instruments.LEADING, lambda: [(int(not self._leadership.silence()), {})]
         )
@@ -205,7 +205,7 @@ class Supervisor:
 
     async def drain(self) -> None:
         """Return when all reports that are on the bus now are in the log, and rollouts compared."""
-        await self._intake.inflow.drained()
+        await self._intake.queue.drained()
         if self._follower is not None:
             await self._follower.reach((await self._log.head()).position)
         await self._schemas.settled()

@@ -79,7 +79,7 @@ async def test_reports_are_counted_until_they_are_in_the_log(
         await leading.leader.drain()
         assert now(instruments.UNTAKEN) == now(instruments.UNTAKEN_AGE) == 0
         clock = ManualClock()
-        monkeypatch.setattr(leading.leader._intake.inflow, "_clock", clock)
+        monkeypatch.setattr(leading.leader._intake.queue, "_clock", clock)
         monkeypatch.setattr(Intake, "_take", slowly)
         await actor.say(commands[0].stream, *answers(commands[0]))
         await taking.wait()
@@ -89,7 +89,7 @@ async def test_reports_are_counted_until_they_are_in_the_log(
         await actor.say(commands[1].stream, *answers(commands[1]))
         assert now(instruments.UNTAKEN) == first + len(answers(commands[1]))
         assert now(instruments.UNTAKEN_AGE) == 7
-        monkeypatch.setattr(leading.leader._intake.inflow, "_clock", SYSTEM_CLOCK)
+        monkeypatch.setattr(leading.leader._intake.queue, "_clock", SYSTEM_CLOCK)
         may_go_on.set()
         await leading.leader.drain()
         assert now(instruments.UNTAKEN) == now(instruments.UNTAKEN_AGE) == 0

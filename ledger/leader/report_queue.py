@@ -19,7 +19,7 @@ PACE_S = 0.02
 """Between two appends: reports of many agents share one. After a silence nobody waits."""
 
 
-class Inflow:
+class ReportQueue:
     """Reads one topic for one who takes all of it in turn: `next`, then `taken`.
 
     With a bus of `this_process` a glance shows all that there is; a broker has to be waited for.
@@ -95,8 +95,8 @@ class Inflow:
     async def _polled(self, reader: Reader) -> Sequence[Received]:
         """What comes within a poll's time; nothing once somebody waits for all to be taken."""
         self._hurry.clear()
-        polling = asyncio.create_task(reader.poll(POLL_S, BATCH), name="inflow-poll")
-        hurried = asyncio.create_task(self._hurry.wait(), name="inflow-hurry")
+        polling = asyncio.create_task(reader.poll(POLL_S, BATCH), name="reports-poll")
+        hurried = asyncio.create_task(self._hurry.wait(), name="reports-hurry")
         try:
             await asyncio.wait([polling, hurried], return_when=asyncio.FIRST_COMPLETED)
             return polling.result() if polling.done() else ()
