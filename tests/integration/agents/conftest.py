@@ -40,6 +40,7 @@ from migrations.model.migration import Migration, SourceFile
 from tests.fixtures.postgres import PostgresServer
 from tests.support.orders import apply_command, cancel_command, changed, inspect_command, sent
 from tests.support.processes import until
+from tests.support.wrong_clock import Watch
 
 PATIENCE_S = 30.0
 PASSWORD_VARIABLE = "TENANT_TEST_PASSWORD"
@@ -237,6 +238,24 @@ class Place:
             agent.stop()
             await running
             await bus.close()
+
+
+@asynccontextmanager
+async def wrong_agent(
+    place: Place, pool: str, watch: Watch, name: str = "one"
+) -> AsyncIterator[None]:
+    """An agent that goes by this watch."""
+    bus = place.make()
+    await bus.start()
+    agent = Agent(bus, AgentSettings(pool=pool, name=name, insecure_postgres=True), watch)
+    running = asyncio.create_task(agent.run())
+    try:
+        yield
+    finally:
+        agent.stop()
+        agent.stop()
+        await running
+        await bus.close()
 
 
 @pytest.fixture(autouse=True)

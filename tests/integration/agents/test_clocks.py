@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agents.runtime import Agent
-from agents.settings import AgentSettings
 from ledger.contracts.commands import ApplyCommand
 from ledger.contracts.reports import (
     AttemptFinished,
@@ -19,7 +15,15 @@ from ledger.contracts.reports import (
     DatabaseInspected,
 )
 from migrations.model.attempt import Expectation, Verdict
-from tests.integration.agents.conftest import ADD_NOTE, BROKEN, Desk, File, Place, columns
+from tests.integration.agents.conftest import (
+    ADD_NOTE,
+    BROKEN,
+    Desk,
+    File,
+    Place,
+    columns,
+    wrong_agent,
+)
 from tests.support.orders import changed, told_at
 from tests.support.wrong_clock import Watch
 
@@ -27,24 +31,6 @@ HOUR = timedelta(hours=1)
 AHEAD = "is 2 h ahead of the database server's"
 BEHIND = "is 2 h behind the database server's"
 BEHIND_LEDGER = "is 2 h behind the ledger's"
-
-
-@asynccontextmanager
-async def wrong_agent(
-    place: Place, pool: str, watch: Watch, name: str = "one"
-) -> AsyncIterator[None]:
-    """An agent that goes by this watch."""
-    bus = place.make()
-    await bus.start()
-    agent = Agent(bus, AgentSettings(pool=pool, name=name, insecure_postgres=True), watch)
-    running = asyncio.create_task(agent.run())
-    try:
-        yield
-    finally:
-        agent.stop()
-        agent.stop()
-        await running
-        await bus.close()
 
 
 async def answer(

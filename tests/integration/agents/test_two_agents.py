@@ -31,15 +31,28 @@ from tests.integration.agents.conftest import (
     asleep,
     backends,
     columns,
+    wrong_agent,
 )
 from tests.support.orders import changed
 from tests.support.processes import until
+from tests.support.wrong_clock import Watch
 
 WAITING = """
     SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'migration-ledger check'
 """
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
+AHEAD_S = 45.0
+"""By so much a clock is ahead that makes an order expire: less than clocks may be apart."""
+GATE = 4711
+GATED = (
+    "20260101000004_gated.sql",
+    b"-- +migrate Up\nALTER TABLE users ADD COLUMN gated text;\n-- +migrate StatementBegin\n"
+    b"DO $$ BEGIN WHILE NOT pg_try_advisory_xact_lock(%d) LOOP PERFORM pg_sleep(0.05); END LOOP; "
+    b"END $$;\n-- +migrate StatementEnd\n"
+    b"-- +migrate Down\nALTER TABLE users DROP COLUMN gated;\n" % GATE,
+)
+"""A migration that ends when a test lets it."""
 
 
 @pytest.fixture
@@ -104,27 +117,26 @@ def bodies(desk: Desk) -> dict[object, set[str]]:
     return found
 
 
-def soon() -> datetime:
-    """A moment by which an agent at work has begun, and one that joins has not."""
-    return datetime.now(UTC) + timedelta(seconds=1.0)
-
-
 async def test_what_is_expired_for_an_agent_that_joins_is_answered_by_what_the_one_at_work_does(
     inside: Place, inside_desk: Desk, moving_database: str
 ) -> None:
-    command = inside_desk.apply(moving_database, [SLEEP], expires_at=soon())
+    expires_at = datetime.now(UTC) + timedelta(seconds=AHEAD_S - 5)
+    command = inside_desk.apply(moving_database, [GATED], expires_at=expires_at)
+    gate = await asyncpg.connect(moving_database)
+    await gate.execute(f"SELECT pg_advisory_lock({GATE})")
     async with inside.agent(inside_desk.pool, name="one"):
-        await inside_desk.send(command, files=[SLEEP])
+        await inside_desk.send(command, files=[GATED])
         await asleep(moving_database)
-        await asyncio.sleep((command.expires_at - datetime.now(UTC)).total_seconds())
-        async with inside.agent(inside_desk.pool, name="two"):
+        ahead = Watch(timedelta(seconds=AHEAD_S))
+        async with wrong_agent(inside, inside_desk.pool, ahead, name="two"):
             await waits(moving_database)
             assert "AttemptFinished" not in inside_desk.reports_on(command)
+            await gate.close()
             one, two = await last_words(inside_desk, command, 2)
     assert one == two
     assert (one.verdict, one.changed) == (Verdict.DONE, 1)
     assert all(len(said) == 1 for said in bodies(inside_desk).values())
-    assert "slept" in await columns(moving_database)
+    assert "gated" in await columns(moving_database)
 
 
 async def test_a_cancellation_reaches_the_agent_that_works_after_its_partition_moved(
@@ -196,13 +208,16 @@ async def test_nobody_answers_for_a_database_while_another_session_holds_its_loc
 async def test_an_order_whose_time_runs_out_while_it_waits_for_the_lock_is_not_begun(
     inside: Place, inside_desk: Desk, tenant_database: str
 ) -> None:
-    command = inside_desk.apply(tenant_database, [ADD_NOTE], expires_at=soon())
+    expires_at = datetime.now(UTC) + timedelta(seconds=AHEAD_S - 5)
+    command = inside_desk.apply(tenant_database, [ADD_NOTE], expires_at=expires_at)
     holder = await asyncpg.connect(tenant_database)
     await holder.execute(f"SELECT pg_advisory_lock({key_for('').value})")
-    async with inside.agent(inside_desk.pool):
+    watch = Watch()
+    async with wrong_agent(inside, inside_desk.pool, watch):
         await inside_desk.send(command, files=[ADD_NOTE])
         await inside_desk.until(lambda one: one.report.command == command.command)
-        await asyncio.sleep((command.expires_at - datetime.now(UTC)).total_seconds())
+        # The time runs out, by less than clocks may be apart.
+        watch.wrong = timedelta(seconds=AHEAD_S)
         await holder.close()
         finished = await inside_desk.finished(command)
     assert (finished.verdict, finished.changed) == (Verdict.EXPIRED, 0)
