@@ -3,6 +3,10 @@
 A text counts only if its SHA-256 is the one it is called by: the manifest of a bundle by the order,
 its files by the manifest. A migration counts only if its sections hash to what both of them say.
 Parsed migrations are kept too: a rollout runs the same few texts on thousands of databases.
+
+The bound is for texts that may be of use later. What an order in hand is to be made from is taken
+and kept whatever it weighs, until it was parsed; so an order never waits for texts that push each
+other out, or for one that is larger than the bound.
 """
 
 from __future__ import annotations
@@ -10,7 +14,8 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -42,6 +47,10 @@ MANIFESTS = 20
 """Manifests of bundles that are kept as they were read."""
 SHOWN = 12
 """Digits of a hash in a message."""
+TOO_SMALL = (
+    "a text of %d bytes is larger than all that may be kept (%d bytes), so it is asked for again "
+    "with each rollout; raise LEDGER_AGENT_CONTENT_CACHE_BYTES"
+)
 
 
 class Texts:
@@ -54,6 +63,7 @@ class Texts:
         self._size = 0
         self._pieces: OrderedDict[str, dict[int, bytes]] = OrderedDict()
         self._pieces_size = 0
+        self._needed: AbstractSet[str] = frozenset()
 
     def __contains__(self, sha256: str) -> bool:
         return sha256 in self._texts
@@ -68,6 +78,12 @@ class Texts:
         self._texts.move_to_end(sha256)
         return self._texts[sha256]
 
+    def need(self, texts: AbstractSet[str]) -> None:
+        """Take and keep these, whatever they weigh, until others are needed."""
+        if texts != self._needed:
+            self._needed = frozenset(texts)
+            self._let_go()
+
     def take(self, message: Received) -> None:
         """Add what `message` carries; what cannot be read or is wrong is left out, and logged."""
         try:
@@ -75,7 +91,9 @@ class Texts:
         except UnknownMessage as unknown:
             logger.warning("a message on %s was left out: %s", message.topic, unknown)
             return
-        if chunk.sha256 not in self._texts and chunk.size <= self._limit:
+        if chunk.sha256 in self._texts:
+            return
+        if chunk.size <= self._limit or chunk.sha256 in self._needed:
             self._collect(chunk)
 
     def _collect(self, chunk: Chunk) -> None:
@@ -85,8 +103,7 @@ class Texts:
             self._pieces_size += _counted(chunk.data)
         if len(pieces) == chunk.count:
             self._complete(chunk.sha256, chunk.count)
-        while self._pieces_size > self._limit:
-            self._forget(next(iter(self._pieces)))
+        self._let_go()
 
     def _complete(self, sha256: str, count: int) -> None:
         pieces = self._pieces[sha256]
@@ -95,11 +112,21 @@ class Texts:
         if hashlib.sha256(text).hexdigest() != sha256:
             logger.warning("a text was left out: its SHA-256 is not %s", sha256)
             return
+        if len(text) > self._limit:
+            logger.warning(TOO_SMALL, len(text), self._limit)
         self._texts[sha256] = text
         self._size += _counted(text)
-        while self._size > self._limit and len(self._texts) > 1:
-            self._size -= _counted(self._texts.popitem(last=False)[1])
         self._arrived()
+
+    def _let_go(self) -> None:
+        """Forget what nobody needs, oldest first, until the rest is within the bound."""
+        while self._size > self._limit and (oldest := self._spare(self._texts)):
+            self._size -= _counted(self._texts.pop(oldest))
+        while self._pieces_size > self._limit and (oldest := self._spare(self._pieces)):
+            self._forget(oldest)
+
+    def _spare(self, kept: Iterable[str]) -> str | None:
+        return next((sha256 for sha256 in kept if sha256 not in self._needed), None)
 
     def _forget(self, sha256: str) -> None:
         self._pieces_size -= sum(map(_counted, self._pieces.pop(sha256).values()))
@@ -124,19 +151,31 @@ class Library:
         self._manifests: OrderedDict[str, _Bundle] = OrderedDict()
         self._parsed: OrderedDict[tuple[MigrationRef, TextVariables], Migration] = OrderedDict()
 
+    def hold(self, texts: AbstractSet[str]) -> None:
+        """Have these taken and kept: orders that wait are to be made from them."""
+        self._texts.need(texts)
+
     def missing(self, command: ApplyCommand) -> bool:
         """Whether a text that `command` leads to is not here yet."""
+        return any(sha256 not in self._texts for sha256 in self.sources(command))
+
+    def sources(self, command: ApplyCommand) -> AbstractSet[str]:
+        """The texts that `command` is still to be made from, as far as they are known by now.
+
+        First the manifest, then the files of those migrations that were not parsed yet.
+        """
         bundle = command.order.bundle
         if not command.order.steps:
-            return False
+            return frozenset()
         if bundle not in self._manifests and bundle not in self._texts:
-            return True
+            return {bundle}
         try:
             refs = self.refs(command)
         except TextRefused:
             # It is here, and will be refused as it is.
-            return False
-        return any(file.sha256 not in self._texts for ref in refs for file in ref.files)
+            return frozenset()
+        unread = (ref for ref in refs if _key(ref, command.order.variables) not in self._parsed)
+        return {file.sha256 for ref in unread for file in ref.files}
 
     def refs(self, command: ApplyCommand) -> tuple[MigrationRef, ...]:
         """What the bundle says of the migrations of `command`, in its order.
@@ -154,7 +193,12 @@ class Library:
 
     def load(self, command: ApplyCommand) -> tuple[Migration, ...]:
         """The migrations of `command`, in its order. Raises `TextRefused`; none may be missing."""
-        return tuple(self._one(ref, command.order.variables) for ref in self.refs(command))
+        keys = [_key(ref, command.order.variables) for ref in self.refs(command)]
+        # Those that are parsed by now stay so while others are, which may push them out.
+        known = {key: self._parsed[key] for key in keys if key in self._parsed}
+        for key in known:
+            self._parsed.move_to_end(key)
+        return tuple(known.get(key) or self._one(*key) for key in keys)
 
     def _manifest(self, bundle: str) -> _Bundle:
         if bundle not in self._manifests:
@@ -167,7 +211,7 @@ class Library:
                 FolderHistory(
                     manifest.history,
                     frozenset((ref.version, ref.up_checksum) for ref in manifest.migrations),
-                    tuple(ref for ref in manifest.migrations if ref.replaces is not None),
+                    manifest.migrations,
                 ),
             )
             if len(self._manifests) > MANIFESTS:
@@ -176,13 +220,9 @@ class Library:
         return self._manifests[bundle]
 
     def _one(self, ref: MigrationRef, variables: TextVariables) -> Migration:
-        key = _key(ref, variables)
-        if key in self._parsed:
-            self._parsed.move_to_end(key)
-            return self._parsed[key]
         files = [SourceFile(f.name, self._texts.get(f.sha256)) for f in ref.files]
-        migration = _parse(ref, files, dict(key[1]))
-        self._parsed[key] = migration
+        migration = _parse(ref, files, dict(variables))
+        self._parsed[ref, variables] = migration
         if len(self._parsed) > PARSED:
             self._parsed.popitem(last=False)
         return migration

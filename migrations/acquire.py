@@ -27,6 +27,7 @@ from migrations.model.clocks import ANY_TIME, ComparedClock
 from migrations.model.folder_history import is_named, journal_key, schema_of
 from migrations.model.work import Observer, Work
 from migrations.printable import escaped
+from migrations.running.behind import refuse_behind
 from migrations.running.other_history import refuse_other_history, refuse_second_journal
 from migrations.sql.literals import Expression, SqlValue
 from migrations.target import journal
@@ -116,6 +117,8 @@ async def acquire(
     if not said and not may_begin():
         # Asked under the lock: who answered for it before then found that it had not begun.
         raise TooLate("the time in which this order may begin is over; nothing was changed")
+    if not said:
+        refuse_behind(work, record.entries if record else ())
     if record is not None and work.mode is Mode.UP and marker_in(record.entries).table:
         async with looking(connection):
             await refuse_in_use(connection, record.entries, work.target)

@@ -30,6 +30,7 @@
         │   ├── ClockApart        two clocks do not agree what time it is
         │   ├── TooLate           the time in which it may begin is over
         │   ├── OtherHistory      folder and journal have nothing in common
+        │   ├── Behind            what comes before the ordered migrations is not there
         │   └── StillInUse        the tool that was adopted has gone on here
         ├── AdoptionRefused       another tool's history cannot be taken over as it is
         ├── Unreachable           no session can be had
@@ -164,6 +165,8 @@ class FailureClass(StrEnum):
     """Another text than the one that was ordered or applied."""
     OUT_OF_ORDER = "out_of_order"
     """It would come before something that is applied already."""
+    BEHIND = "behind"
+    """It lacks what comes before, and the order does not bring that."""
     HALF_DONE = "half_done"
     """Some of it is done in the other direction, which has to be finished first."""
     IRREVERSIBLE = "irreversible"
@@ -252,6 +255,12 @@ class OtherHistory(Refused):
     """The folder has nothing in common with what is applied: another application, or database."""
 
     kind = FailureClass.HISTORY
+
+
+class Behind(Refused):
+    """The database lacks migrations that come before the ordered ones, and are not among them."""
+
+    kind = FailureClass.BEHIND
 
 
 class TooMuch(Refused):

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.requests import RETRIED, may_retry, was_left_out
-from ledger.domain.states import DatabaseState, RolloutState, Status
-from migrations.model.attempt import Mode
+from ledger.domain.states import ENDED, DatabaseState, RolloutState, Status
+from migrations.model.attempt import FailureClass, Mode
 
 
 def another_attempt(
@@ -25,6 +25,9 @@ def another_attempt(
         return None
     if not record.active:
         return f"ledger fleet reinstate {database.database} --reason …"
+    if is_behind(database) and state.status not in ENDED:
+        # Only another rollout brings what it lacks, and its own comes first.
+        return None
     if state.status in RETRIED:
         return f"ledger rollout retry {state.rollout} {database.database}"
     if state.status is Status.PAUSED:
@@ -33,3 +36,8 @@ def another_attempt(
     if state.goes_back:
         return f"ledger rollout rollback {state.plan.undoes}"
     return "ledger up" if state.plan.mode is Mode.UP and not state.undone_by else None
+
+
+def is_behind(database: DatabaseState) -> bool:
+    """Whether it lacks what its rollout does not bring."""
+    return database.failure is not None and database.failure.kind is FailureClass.BEHIND

@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from sys import intern
 
 from ledger.contracts.events import CheckFinished, CheckRequested, Purpose
-from ledger.domain.check_results import ACCEPTED, SHARED_LOGIN, lost, problem, twins
+from ledger.domain.check_results import ACCEPTED, SHARED_LOGIN, lost, problem, twins, unseen
 from ledger.domain.fleet import DatabaseRecord
+from ledger.domain.outcomes import in_force
 from ledger.domain.refusals import FenceUnread
 from ledger.errors import UnknownCheck
-from ledger.service.check_rows import CheckResult, CheckRow, CheckRows, FoldedRow
+from ledger.service.check_rows import CheckResult, CheckRow, CheckRows, FoldedRow, JournalReading
 from ledger.service.fleet_reader import FleetReader
 from ledger.service.table_sizes import table_sizes
 from ledger.store.log.decode import open_event
@@ -58,6 +59,32 @@ class CheckService:
             await self._clock.sleep(LOOK_EVERY_S)
         rows = await self._rows(check, tuple(dict.fromkeys(asked.databases)))
         return CheckResult(check, finished, position, CheckRows(rows))
+
+    async def reading(self, check: str, timeout_s: float) -> JournalReading:
+        """What the look at one reinstated or moved database found, once there is an answer.
+
+        Of one that cannot be read the first answer is told: agents go on trying.
+        """
+        until = self._clock.monotonic() + timeout_s
+        while True:
+            result = await self.answers(check)
+            (row,) = result.rows
+            failed = row.answer is not None and unseen(row.answer) is not None
+            if result.finished or failed or self._clock.monotonic() >= until:
+                break
+            await self._clock.sleep(LOOK_EVERY_S)
+        if row.answer is None or failed:
+            return JournalReading(problem=unseen(row.answer) if row.answer else None)
+        if not result.finished:
+            return JournalReading()
+        rows = await self._reads.applied([row.database])
+        before = [one.version for one in rows if _was_in_force_until(one, result.position)]
+        return JournalReading(
+            finished=True,
+            in_force=len(in_force(row.answer.entries)),
+            lost=tuple(sorted(lost(Purpose.REINSTATE, row.answer, before, None))),
+            busy=(await self._reads.busy([row.database])).get(row.database),
+        )
 
     async def snapshots(self, check: str, databases: Sequence[str]) -> Mapping[str, str]:
         """The schemas that these databases sent to a check not long ago, as they were sent."""
@@ -174,6 +201,15 @@ class CheckService:
         if answer.epoch is None or answer.journal_head is None:
             raise FenceUnread(database, "it has none; `ledger up` makes it")
         return ForgedFence(answer.epoch, answer.journal_head), Epoch(head.term, head.position)
+
+
+def _was_in_force_until(one: AppliedRow, asked_position: int) -> bool:
+    """Whether the log said so when a look was asked for, and no look has said otherwise before."""
+    if one.command is None:
+        return False
+    if one.state == REGRESSED:
+        return one.position > asked_position
+    return one.state == APPLIED and one.position < asked_position
 
 
 def _answered(rows: Iterable[CheckRow]) -> dict[str, CheckRow]:

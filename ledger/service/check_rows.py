@@ -59,3 +59,19 @@ class CheckResult:
     finished: bool
     position: int
     rows: Sequence[CheckRow]
+
+
+@dataclass(frozen=True, slots=True)
+class JournalReading:
+    """What the look at a database found that is to be taken as it is.
+
+    `finished` says that its journal was read and compared; `problem` why it could not be. `lost`
+    are the versions that were in force by the log and are not by the journal; `busy` is the
+    unfinished rollout that it is part of.
+    """
+
+    finished: bool = False
+    problem: str | None = None
+    in_force: int = 0
+    lost: tuple[str, ...] = ()
+    busy: str | None = None

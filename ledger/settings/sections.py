@@ -204,7 +204,7 @@ class AgentSection(SettingsSection):
         CONTENT_CACHE_BYTES,
         ge=1024 * 1024,
         le=2**40,
-        description="bytes of migration texts that are kept",
+        description="bytes of migration texts that are kept beside those that orders in hand need",
     )
 
     @model_validator(mode="after")

@@ -15,8 +15,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from migrations.model.baselines import Ranked, standing_for
+from migrations.model.baselines import standing_for
 from migrations.model.migration import Migration
+from migrations.model.ordering import FolderMember
 
 JOURNAL_SCHEMA = "migration_ledger"
 """Where the journals of a database stand; no target, and nothing of an application's."""
@@ -29,16 +30,20 @@ _OTHER = re.compile(r"[^A-Za-z0-9_.-]+")
 
 @dataclass(frozen=True, slots=True)
 class FolderHistory:
-    """A folder's versions, each with the checksum of its up section, and what it is called."""
+    """A folder's versions with the checksums of their up sections, their order, and its name."""
 
     name: str
     texts: frozenset[tuple[str, str]]
-    baselines: tuple[Ranked, ...] = ()
+    order: tuple[FolderMember, ...] = ()
+    """All of it, in the order in which it is applied."""
     versions: frozenset[str] = field(init=False)
+    baselines: tuple[FolderMember, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Keep the versions by themselves, too."""
+        """Keep the versions and the baselines by themselves, too."""
         object.__setattr__(self, "versions", frozenset(version for version, _ in self.texts))
+        baselines = tuple(one for one in self.order if one.replaces is not None)
+        object.__setattr__(self, "baselines", baselines)
 
     @classmethod
     def of(cls, name: str, migrations: Iterable[Migration]) -> FolderHistory:
@@ -47,7 +52,7 @@ class FolderHistory:
         return cls(
             name,
             frozenset((one.version, one.up.checksum) for one in found),
-            tuple(one for one in found if one.replaces is not None),
+            found,
         )
 
     def has(self, version: str, checksum: str | None) -> bool:

@@ -59,6 +59,7 @@ from migrations.model.preflight import (
     judged,
 )
 from migrations.model.work import Observer, Outcome, StepOutcome, StepResult, Work
+from migrations.running.behind import refuse_behind
 from migrations.running.plan import Execute, Halt, Known, plan
 from migrations.running.reconnection import ConnectionLost, Reconnection
 from migrations.target.entries import (
@@ -356,6 +357,8 @@ class MemoryRun:
         )
         if not ours and not may_begin():
             raise TooLate("the time in which this order may begin is over; nothing was changed")
+        if not ours:
+            refuse_behind(work, record.entries if record else ())
         if work.mode is Mode.ADOPT:
             raise NotImplementedError("histories of other tools are not modelled")
         self._outside = outside_changes(record, work.expectation.journal_head)

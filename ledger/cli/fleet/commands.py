@@ -9,6 +9,7 @@ import typer
 
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import UnaskedYesOption, YesOption, announce, confirm
+from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.help_page import WHICH_DATABASES, CommandGroup
 from ledger.cli.app.options import (
     AllOption,
@@ -21,6 +22,7 @@ from ledger.cli.app.output import Output, OutputFormat, OutputOption
 from ledger.cli.fleet import apply, check, fence, label, show
 from ledger.cli.fleet.groups import SHOWN, show_pools
 from ledger.cli.fleet.options import ConnectionOptions
+from ledger.cli.fleet.reading import ReadingOptions, tell_reading
 
 if TYPE_CHECKING:
     from ledger.domain.fleet import DatabaseRecord
@@ -167,12 +169,13 @@ async def repoint(
     database: DatabaseArgument,
     place: ConnectionOptions,
     why: ReasonOptions,
+    reading: ReadingOptions,
     yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,
-) -> None:
+) -> ExitCode:
     """Say that a database moved or was restored: its identity and journal are read again.
 
-    Only what is named changes. What the new place has lost is recorded.
+    Only what is named changes. What the new place has lost is recorded, and told.
     """
     from ledger.cli.fleet.file import changes_of
     from ledger.domain.fleet_changes import WORDS
@@ -186,13 +189,17 @@ async def repoint(
         )
         confirm(session.ledger.name, [f"repoint 1 database, {database}, to {where}"], yes=yes)
         check = await session.ledger.fleet.repoint(database, place.pool, changes, why.asked())
+        if check:
+            return await tell_reading(
+                session, check, database, reading, Output(output),
+                kind="fleet.repoint", done="repointed",
+            )  # fmt: skip
     what = (
-        f"repointed; {_read_by(database)}"
-        if check
-        else "is there already, nothing was recorded; for a database that was restored in place "
-        "use `ledger fleet reinstate`"
+        "is there already, nothing was recorded; for a database that was restored in place use "
+        "`ledger fleet reinstate`"
     )
     _done(output, "fleet.repoint", database, what)
+    return ExitCode.OK
 
 
 @command(
@@ -223,21 +230,23 @@ async def reinstate(
     ctx: typer.Context,
     database: DatabaseArgument,
     why: ReasonOptions,
+    reading: ReadingOptions,
     yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,
-) -> None:
-    """Let a database take part again as it is now: identity and journal are read again."""
+) -> ExitCode:
+    """Let a database take part again as it is now: identity and journal are read again.
+
+    What its journal has lost is recorded, and told.
+    """
     async with opened(ctx) as session:
         await session.ledger.fleet.check_reinstate(database, why.asked())
         what = f"take 1 database, {database}, as it is now and forget what was known of it"
         confirm(session.ledger.name, [what], yes=yes)
-        await session.ledger.fleet.reinstate(database, why.asked())
-    _done(
-        output,
-        "fleet.reinstate",
-        database,
-        f"reinstated; {_read_by(database)}",
-    )
+        check = await session.ledger.fleet.reinstate(database, why.asked())
+        return await tell_reading(
+            session, check, database, reading, Output(output),
+            kind="fleet.reinstate", done="reinstated",
+        )  # fmt: skip
 
 
 @command(
@@ -258,12 +267,6 @@ async def retire(
         changed = await session.ledger.fleet.retire(database, why.asked())
     what = "retired" if changed else "retired already, as it was"
     _done(output, "fleet.retire", database, f"{what}; its history stays")
-
-
-def _read_by(database: str) -> str:
-    from ledger.domain.wording import reads_journal
-
-    return f"an agent reads its journal as soon as somebody leads; {reads_journal(database)}"
 
 
 def _record(record: DatabaseRecord) -> dict[str, object]:
