@@ -102,6 +102,7 @@ class Scheduler:
         if isinstance(command, ApplyCommand) and not job.stop and self._library.missing(command):
             self._lacking[job.id] = job
             job.waits_for = "migration texts"
+            self._hold()
         else:
             self._enqueue(job)
             self._start_ready()
@@ -146,6 +147,7 @@ class Scheduler:
                 job.asked_for_texts += 1
                 logger.info("asking for the texts of %s", command.command)
                 self._ask_for_texts(job)
+        self._hold()
         self._start_ready()
 
     def drain(self) -> None:
@@ -171,6 +173,12 @@ class Scheduler:
         self._queues.setdefault(job.lane, deque()).append(job)
         if job.lane not in self._occupied:
             self._ready.setdefault(job.lane)
+
+    def _hold(self) -> None:
+        """Have the texts kept that orders wait for, and those beside them that are here."""
+        waiting = [job.command for job in self._lacking.values()]
+        held = [self._library.sources(one) for one in waiting if isinstance(one, ApplyCommand)]
+        self._library.hold(frozenset().union(*held))
 
     def _load(self, job: Job) -> None:
         """Take the parsed migrations now, so that no text can be forgotten before it runs."""

@@ -289,7 +289,9 @@ class Relay:
         texts: set[str] = set()
         now = self._clock.monotonic()
         for one in due:
-            for sha256 in self._due_texts(one, await self._texts_of(one.order), now) - texts:
+            due_texts = self._due_texts(one, await self._texts_of(one.order), now) - texts
+            # The manifest goes first: it tells which texts are worth keeping.
+            for sha256 in sorted(due_texts, key=lambda name: (not _is_manifest(name, one), name)):
                 messages += encode_content(sha256, await self._bundles.text(sha256))
                 texts.add(sha256)
             messages += self._cancellation(one)
@@ -340,6 +342,10 @@ class Relay:
             await self._bus.ensure_topics(sorted(missing | ALWAYS))
             self._topics |= missing
         await self._bus.publish(messages)
+
+
+def _is_manifest(sha256: str, one: Unanswered) -> bool:
+    return isinstance(one.order, MigrationOrdered) and one.order.bundle == sha256
 
 
 def _place(order: Order, recorded: Recorded) -> tuple[str, str, bool]:
