@@ -348,7 +348,7 @@ async def test_status_leaves_retired_databases_out_and_tells_of_journals_that_we
 ) -> None:
     await ledger("up", "--yes")
     await ledger("fleet", "retire", "t3", "--yes", "--reason", "left")
-    await ledger("fleet", "reinstate", "t1", "--yes", "--reason", "restored")
+    await ledger("fleet", "reinstate", "t1", "--yes", "--reason", "restored", "--no-wait")
     status = await ledger("status", "-o", "json")
     unread = {one["database"]: one["unread"] for one in status.items}
     assert unread == {"t0": False, "t1": True, "t2": False}

@@ -260,7 +260,8 @@ async def test_a_tenants_schema_beside_extensions_and_public_is_migrated(
     moved = await ledger(
         "fleet", "repoint", "tenant", "--schema", "tenant_a,nosuch", "--reason", "r", "--yes"
     )
-    assert moved.code == 0
+    assert moved.code == ExitCode.FAILED
+    assert "no schema nosuch" in moved.out
     check = await ledger("fleet", "check", "--select", "id=tenant", "-o", "json")
     assert "no schema nosuch" in check.items[0]["problem"]
 

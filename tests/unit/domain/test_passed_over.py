@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from ledger.contracts.events import BundleRegistered
@@ -135,8 +135,7 @@ def test_no_database_of_a_plan_lacks_what_comes_before_it(data: st.DataObject) -
     try:
         pending = what_is_pending(bundle, goal, list(having), KnownVersions(known))
     except BaselineGap:
-        assume(False)
-        return
+        reject()
     ordered = [one.version for one in pending.migrations]
     for name in pending.databases:
         assert named(folder, ordered, *having[name]) == [], (ordered, having[name])
