@@ -22,6 +22,8 @@ COMPILED = $(PYTHON) -m compileall -q ledger agents migrations ops
 LOGS   := $(VENV)/logs
 # With VERBOSE=1 everything is shown as it comes, and not only what fails.
 VERBOSE ?=
+# These go with the checks, so that they run once.
+CHECKED := $(addprefix tests/unit/test_,docs.py names.py shape.py)
 ALONE  := tests/unit tests/simulation
 # In one go, so that each worker starts its servers once, and what waits stands beside what computes:
 # a worker begins with the acceptance tests, which start whole sets of programs and wait for them.
@@ -77,11 +79,12 @@ define left_out
 endef
 
 space := $(subst ,, )
+comma := ,
 
 test: check
 	$(if $(LEDGER_TEST_KAFKA),,$(call part,Apache Kafka in the cache,$(PYTHON) -c $(KAFKA)))
 	$(if $(LEDGER_TEST_PG),,$(call part,PostgreSQL 14 in the cache,$(PYTHON) -c $(POSTGRES)))
-	$(call part,tests without servers,$(call pytest,auto) $(ALONE))
+	$(call part,tests without servers,$(call pytest,auto) $(ALONE) $(CHECKED:%=--ignore=%))
 	$(call part,tests with servers,$(if $(LEDGER_TEST_PG),,$(ON_OLDEST)) $(call pytest,$(WORKERS)) $(SERVED))
 	$(if $(LEDGER_TEST_PG),$(call left_out,$(OLDEST),LEDGER_TEST_PG names the server))
 	@echo 'everything passed'
@@ -92,8 +95,7 @@ check: $(VENV)/.development
 	$(call part,types,$(VENV)/bin/mypy ledger agents migrations tests ops)
 	$(call part,import rules,$(VENV)/bin/lint-imports --no-cache)
 	$(call part,licences,$(PYTHON) -m ops.supply.licences > /dev/null)
-	$(call part,shape and names,$(PYTHON) -m pytest -q tests/unit/test_shape.py tests/unit/test_names.py)
-	$(call part,documents,$(PYTHON) -m pytest -q tests/unit/test_docs.py)
+	$(call part,documents$(comma) shape and names,$(PYTHON) -m pytest -q $(CHECKED))
 
 # What differs between server releases shows in these, which run on the newest and on the oldest.
 OLDEST    := migrations on PostgreSQL 14
