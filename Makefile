@@ -22,13 +22,17 @@ COMPILED = $(PYTHON) -m compileall -q ledger agents migrations ops
 LOGS   := $(VENV)/logs
 # With VERBOSE=1 everything is shown as it comes, and not only what fails.
 VERBOSE ?=
+# These go with the checks, so that they run once.
+CHECKED := $(addprefix tests/unit/test_,docs.py names.py shape.py)
 ALONE  := tests/unit tests/simulation
 # In one go, so that each worker starts its servers once, and what waits stands beside what computes:
 # a worker begins with the acceptance tests, which start whole sets of programs and wait for them.
 SERVED := tests/acceptance tests/conformance tests/integration tests/security
-# Most tests wait for a server more than they compute; each worker has servers of its own.
+# These wait for a server more than they compute; each worker has servers of its own. The others
+# compute, one on each core.
 WORKERS ?= 4
-pytest  = $(PYTHON) -m pytest --numprocesses $(WORKERS) --dist worksteal
+# What a worker has read of the tests, the next one need not read again.
+pytest  = PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest --numprocesses $(1) --dist worksteal
 
 .PHONY: help demo test check docs constraints licences sbom venv clean
 .DEFAULT_GOAL := help
@@ -75,13 +79,14 @@ define left_out
 endef
 
 space := $(subst ,, )
+comma := ,
 
 test: check
-	$(if $(LEDGER_TEST_KAFKA),,$(call part,Apache Kafka in the cache,$(PYTHON) -c $(FETCH)))
-	$(call part,tests without servers,$(pytest) $(ALONE))
-	$(call part,tests with servers,$(pytest) $(SERVED))
-	$(if $(LEDGER_TEST_PG),$(call left_out,$(OLDEST),LEDGER_TEST_PG names the server),$(call \
-	    part,$(OLDEST),LEDGER_TEST_PG_RELEASE=14 $(pytest) $(ON_OLDEST)))
+	$(if $(LEDGER_TEST_KAFKA),,$(call part,Apache Kafka in the cache,$(PYTHON) -c $(KAFKA)))
+	$(if $(LEDGER_TEST_PG),,$(call part,PostgreSQL 14 in the cache,$(PYTHON) -c $(POSTGRES)))
+	$(call part,tests without servers,$(call pytest,auto) $(ALONE) $(CHECKED:%=--ignore=%))
+	$(call part,tests with servers,$(if $(LEDGER_TEST_PG),,$(ON_OLDEST)) $(call pytest,$(WORKERS)) $(SERVED))
+	$(if $(LEDGER_TEST_PG),$(call left_out,$(OLDEST),LEDGER_TEST_PG names the server))
 	@echo 'everything passed'
 
 check: $(VENV)/.development
@@ -90,15 +95,15 @@ check: $(VENV)/.development
 	$(call part,types,$(VENV)/bin/mypy ledger agents migrations tests ops)
 	$(call part,import rules,$(VENV)/bin/lint-imports --no-cache)
 	$(call part,licences,$(PYTHON) -m ops.supply.licences > /dev/null)
-	$(call part,shape and names,$(PYTHON) -m pytest -q tests/unit/test_shape.py tests/unit/test_names.py)
-	$(call part,documents,$(PYTHON) -m pytest -q tests/unit/test_docs.py)
+	$(call part,documents$(comma) shape and names,$(PYTHON) -m pytest -q $(CHECKED))
 
-# What differs between server releases shows in these; the tests above ran on the newest one.
+# What differs between server releases shows in these, which run on the newest and on the oldest.
 OLDEST    := migrations on PostgreSQL 14
-ON_OLDEST := tests/integration/migrations tests/integration/test_examples_run.py
+ON_OLDEST := LEDGER_TEST_PG_RELEASE=newest,14
 
 # Before the tests, so that none of them waits for a download.
-FETCH := 'from ledger.embedded.jars import kafka_jars; print(kafka_jars(print))'
+KAFKA    := 'from ledger.embedded.jars import kafka_jars; print(kafka_jars(print))'
+POSTGRES := 'from tests.support.releases import programs; print(programs("14"))'
 
 # The demo needs less than the tests, and is there sooner.
 $(VENV)/.demo: pyproject.toml constraints.txt | $(PYTHON)

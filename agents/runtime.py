@@ -78,7 +78,7 @@ class Agent:
         self._chance = chance
         self._bus = bus
         self._settings = settings
-        self._texts = Texts(settings.content_cache_bytes, self._text_arrived)
+        self._texts = Texts(settings.content_cache_bytes, lambda: self._scheduler.look_again())
         signer = signer_of(settings.key_file)
         self._outbox = Outbox(bus, clock, chance, signer, settings.name)
         key = signer.key if signer else None
@@ -288,9 +288,6 @@ class Agent:
             except BusUnavailable as error:
                 logger.warning("cancellations cannot be heard: %s", error)
                 await backoff.wait()
-
-    def _text_arrived(self) -> None:
-        self._scheduler.look_again()
 
     def _ask_for_texts(self, job: Job) -> None:
         if isinstance(job.command, ApplyCommand):

@@ -70,16 +70,13 @@ def kept_ports(file: Path, count: int, say: Callable[[str], None]) -> list[int]:
     One that somebody else has taken meanwhile is replaced, and `say` tells so: who uses it has to
     be told, too.
     """
-    kept = [int(word) for word in _words(file) if word.isdecimal()][:count]
+    words = file.read_text().split() if file.exists() else []
+    kept = [int(word) for word in words if word.isdecimal()][:count]
     ports = kept if len(kept) == count and all(map(_is_free, kept)) else free_ports(count)
     if kept and ports != kept:
         say(f"Another program has a port of {file.parent}: this server has {ports[0]} from now on.")
     file.write_text(" ".join(map(str, ports)))
     return ports
-
-
-def _words(file: Path) -> list[str]:
-    return file.read_text().split() if file.exists() else []
 
 
 def _is_free(port: int) -> bool:

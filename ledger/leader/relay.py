@@ -170,7 +170,7 @@ class Relay:
                 self.broken(error)
                 await backoff.wait()
                 continue
-            await self._wait()
+            await happens_within(self._clock, self._woken, min(1.0, self._resend_s))
 
     def broken(self, error: BusUnavailable) -> None:
         """A broker that comes back may be empty: topics and texts are taken for lost."""
@@ -245,9 +245,6 @@ class Relay:
             if one.recorded.stream == aborted.stream and one.answer is None and not look:
                 one.cancelled = aborted
                 self._cancels[command] = one
-
-    async def _wait(self) -> None:
-        await happens_within(self._clock, self._woken, min(1.0, self._resend_s))
 
     async def _send_due(self) -> None:
         if self._cancels:

@@ -13,6 +13,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from ledger import telemetry
 from ledger.domain.messages import Notification, message_of
@@ -123,7 +124,12 @@ async def try_targets(settings: Settings, names: list[str]) -> list[Sent]:
     services.silence()
     chosen = names or sorted(wanted.targets)
     message = _test_message(settings, SYSTEM_CLOCK.now())
-    said = await asyncio.gather(*(_tested(one, wanted.targets[one], message) for one in chosen))
+    said = await asyncio.gather(
+        *(
+            BlockingCall(one, SYSTEM_CLOCK)(partial(wanted.targets[one].send, message))
+            for one in chosen
+        )
+    )
     return [
         Sent(name, str(settings.notify.targets[name]), why)
         for name, why in zip(chosen, said, strict=True)
@@ -139,10 +145,6 @@ async def overview(settings: Settings) -> Overview:
         end, _ = await table.ends()
         behind = end - holder.position if holder.position is not None else 0
         return Overview(holder, behind, {one.target: one for one in await table.targets()})
-
-
-async def _tested(name: str, target: NotificationTarget, message: Notification) -> str:
-    return await BlockingCall(name, SYSTEM_CLOCK)(lambda: target.send(message))
 
 
 def _test_message(settings: Settings, now: datetime) -> Notification:

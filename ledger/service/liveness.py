@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
 from math import inf
 
 from pydantic import ValidationError
@@ -48,7 +47,9 @@ class Liveness:
             elif beat.agent == LEADER_BEAT:
                 continue
             elif (heartbeat := _heartbeat(beat.body)) is not None:
-                agents.append(Seen(heartbeat, beat.age_s, _ahead_s(heartbeat, beat.seen_at)))
+                seen_at = beat.seen_at or heartbeat.at
+                ahead_s = (heartbeat.at - seen_at).total_seconds()
+                agents.append(Seen(heartbeat, beat.age_s, ahead_s))
         return Surroundings(
             leader=await self.leader(),
             broker=broker,
@@ -70,10 +71,6 @@ class Liveness:
     async def leader(self) -> LeadingProcess | None:
         """Who leads now, or `None` when nobody does."""
         return await self._signs.leader()
-
-
-def _ahead_s(heartbeat: Heartbeat, seen_at: datetime | None) -> float:
-    return (heartbeat.at - seen_at).total_seconds() if seen_at else 0.0
 
 
 def _heartbeat(body: str) -> Heartbeat | None:

@@ -8,14 +8,13 @@ exactly that as its premise (`ledger.domain.premises`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from ledger.contracts.envelope import Recorded
 from ledger.contracts.events import RolloutPlanned
 from ledger.contracts.reports import Event
 from ledger.domain import requests
 from ledger.domain.builder import RolloutBuilder
-from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.premises import of_request
 from ledger.domain.rollout import RolloutState, fold, take
 from ledger.domain.states import TROUBLED, DatabaseState
@@ -74,8 +73,8 @@ class Requests:
         """
         while True:
             state, known = await self._concerned(rollout, databases or None)
-            records = await self._records(databases or [*state.failures, *state.active])
-            (event,) = requests.retry(state, databases or None, records)
+            records = await self._fleet.some(databases or [*state.failures, *state.active])
+            (event,) = requests.retry(state, databases or None, records.databases)
             if await self._recorded(state, known, [event], asked, dry=dry):
                 return event.databases
 
@@ -127,9 +126,6 @@ class Requests:
         for one in news:
             take(draft, one)
         return draft.freeze(), known
-
-    async def _records(self, databases: Sequence[str]) -> Mapping[str, DatabaseRecord]:
-        return (await self._fleet.some(databases)).databases
 
 
 async def _all_troubled(reads: Views, rollout: str) -> list[DatabaseState]:

@@ -267,7 +267,10 @@ class RolloutReader:
             return ()
         draft = RolloutBuilder(state)
         draft.restore(page)
-        some = replace(draft.freeze(), counts=_by_status(counts))
+        by_status = {
+            (wave, DatabaseStatus(status)): number for (wave, status), number in counts.items()
+        }
+        some = replace(draft.freeze(), counts=by_status)
         if toll is not None:
             some = replace(some, counted=toll.counted, failing=toll.failing, ordered=toll.ordered)
         names = [one.database for one in page]
@@ -312,7 +315,3 @@ def _waits_for(state: RolloutState, counts: Counts) -> str | None:
     """The rollout that it undoes, as long as databases of it may wait for that."""
     pending = any(counts.get((wave, _PENDING)) for wave in range(state.plan.waves))
     return state.plan.undoes if pending else None
-
-
-def _by_status(counts: Counts) -> dict[tuple[int, DatabaseStatus], int]:
-    return {(wave, DatabaseStatus(status)): number for (wave, status), number in counts.items()}

@@ -40,12 +40,12 @@ Files = Mapping[str, str]
 
 def sql(header: Header) -> Files:
     """Our own format."""
-    return {f"{header.version}_{header.name}.sql": f"{header.lines()}\n{_SQL}"}
+    return _one_file(header, _SQL)
 
 
 def data(header: Header) -> Files:
     """Our own format, for data that moves in batches."""
-    return {f"{header.version}_{header.name}.sql": f"{header.lines()}\n{_DATA}"}
+    return _one_file(header, _DATA)
 
 
 def python(header: Header) -> Files:
@@ -73,7 +73,7 @@ def pair(header: Header) -> Files:
 
 def single(header: Header) -> Files:
     """Plain SQL: an up alone."""
-    return {f"{header.version}_{header.name}.sql": f"{header.lines()}\n{_UP_FILE}"}
+    return _one_file(header, _UP_FILE)
 
 
 def folder_of_one(header: Header) -> Files:
@@ -91,32 +91,16 @@ def folder_of_two(header: Header) -> Files:
     }
 
 
-def _goose(header: Header) -> Files:
-    return {f"{header.version}_{header.name}.sql": f"{header.lines()}\n{_GOOSE}"}
-
-
-def _dbmate(header: Header) -> Files:
-    return {f"{header.version}_{header.name}.sql": f"{header.lines()}\n{_DBMATE}"}
-
-
-def _node_pg_migrate(header: Header) -> Files:
-    return {f"{header.version}_{header.name}.sql": f"{header.lines()}\n{_NODE_PG_MIGRATE}"}
-
-
-def _tern(header: Header) -> Files:
-    return {f"{header.version}_{header.name}.sql": f"{header.lines()}\n{_TERN}"}
-
-
-def _play(header: Header) -> Files:
-    return {f"{header.version}.sql": f"{header.lines()}\n{_PLAY}"}
-
-
 def _flyway(header: Header) -> Files:
     stem = f"{header.version.lstrip('vV')}__{header.name}"
     return {
         f"V{stem}.sql": f"{header.lines()}\n{_UP_FILE}",
         f"U{stem}.sql": f"{header.lines()}\n{_DOWN_FILE}",
     }
+
+
+def _one_file(header: Header, text: str) -> Files:
+    return {f"{header.version}_{header.name}.sql": f"{header.lines()}\n{text}"}
 
 
 def write_new(path: Path, text: str) -> Path:
@@ -134,14 +118,14 @@ def write_new(path: Path, text: str) -> Path:
 
 FORMATS: Mapping[str, Callable[[Header], Files]] = {
     "sql-migrate": sql,
-    "goose": _goose,
-    "dbmate": _dbmate,
+    "goose": lambda header: _one_file(header, _GOOSE),
+    "dbmate": lambda header: _one_file(header, _DBMATE),
     "golang-migrate": pair,
     "plain": pair,
     "flyway": _flyway,
-    "node-pg-migrate": _node_pg_migrate,
-    "tern": _tern,
-    "play": _play,
+    "node-pg-migrate": lambda header: _one_file(header, _NODE_PG_MIGRATE),
+    "tern": lambda header: _one_file(header, _TERN),
+    "play": lambda header: {f"{header.version}.sql": f"{header.lines()}\n{_PLAY}"},
 }
 """Every format that a new SQL migration can be written in."""
 FIRST: Mapping[str, str] = {"tern": "001", "play": "1"}

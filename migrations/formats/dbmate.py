@@ -22,12 +22,20 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from migrations.errors import FileNameError, MarkerError
+from migrations.errors import MarkerError
 from migrations.formats import Reading, only
 from migrations.formats.checksum import checksum
 from migrations.formats.encoding import Legible, legible
 from migrations.formats.history_table import HistoryTable
-from migrations.formats.naming import base_name, is_program, is_sql, ordered, refuse_programs
+from migrations.formats.naming import (
+    base_name,
+    is_counted,
+    is_program,
+    is_sql,
+    named,
+    ordered,
+    refuse_programs,
+)
 from migrations.formats.sections import Body, Built, assemble, build
 from migrations.formats.way_back import stopping_only_the_way_back
 from migrations.model.migration import Migration, Options, Section, SourceFile, Statement
@@ -63,7 +71,8 @@ class Dbmate:
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         """One migration per file. Raises LoadError."""
         refuse_programs(files, self.name)
-        loaded = [_migration(file, self.name, reading) for file in files if _counts(file)]
+        counted = [file for file in files if is_counted(file, _NAME, _MARK, _NAME_REMEDY)]
+        loaded = [_migration(file, self.name, reading) for file in counted]
         ordered(loaded)
         by_name = sorted(loaded, key=lambda migration: base_name(migration.files[0].name))
         return [HISTORY.noted(migration) for migration in by_name]
@@ -73,14 +82,6 @@ class Dbmate:
     ) -> Migration:
         """The migration of one file. Raises LoadError."""
         return only(self.load(files, reading), files)
-
-
-def _counts(file: SourceFile) -> bool:
-    if _NAME.fullmatch(base_name(file.name)):
-        return True
-    if _MARK.search(file.content):
-        raise FileNameError(file.name, None, "the file name carries no version", _NAME_REMEDY)
-    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +105,7 @@ def _migration(file: SourceFile, format: str, reading: Reading) -> Migration:
 
 
 def _whole(file: SourceFile, format: str, reading: Reading) -> Migration:
-    found = _NAME.fullmatch(base_name(file.name))
-    if found is None:
-        raise FileNameError(file.name, None, "the file name carries no version", _NAME_REMEDY)
+    found = named(file, _NAME, _NAME_REMEDY)
     read = legible(file)
     text = read.text
     parts = list(_parts(text, file.name))
@@ -122,8 +121,8 @@ def _whole(file: SourceFile, format: str, reading: Reading) -> Migration:
         for name, group in (("Up", ups), ("Down", downs))
         if group
     }
-    named = (found.group(1), found.group(2).lstrip("_-. "))
-    migration = assemble(named, format, file, built)
+    said = (found.group(1), found.group(2).lstrip("_-. "))
+    migration = assemble(said, format, file, built)
     return replace(migration, notes=(*migration.notes, *_words_left_alone(text, file.name)))
 
 

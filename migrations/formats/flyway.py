@@ -38,7 +38,7 @@ from migrations.formats import Reading, only
 from migrations.formats.encoding import text_of, text_or_fault
 from migrations.formats.flyway_settings import settings_of
 from migrations.formats.history_table import HistoryTable
-from migrations.formats.naming import description
+from migrations.formats.naming import description, without_version
 from migrations.formats.native import is_ours
 from migrations.formats.sections import Body, Built, build
 from migrations.formats.variables import fill, undeclared
@@ -194,7 +194,7 @@ def _named(file: SourceFile) -> _Named | None:
         return _Named("R", f"R__{found['name']}", found["name"], file)
     found = _NAMED.fullmatch(stem)
     if found is None:
-        raise FileNameError(file.name, None, "the file name carries no version", _NAME_REMEDY)
+        raise without_version(file, _NAME_REMEDY)
     version = found["version"].replace("_", ".")
     kind = found["kind"] or "V"
     return _Named(kind, version, found["name"] or "", file)

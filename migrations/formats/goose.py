@@ -23,15 +23,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from migrations.errors import EncodingError, FileNameError, MarkerError, VariableError
+from migrations.errors import EncodingError, MarkerError, VariableError
 from migrations.formats import Reading, only
 from migrations.formats.encoding import Legible, legible
 from migrations.formats.envsub import MARKED, expanded
 from migrations.formats.history_table import HistoryTable
 from migrations.formats.naming import (
-    base_name,
+    is_counted,
     is_program,
     is_sql,
+    named,
     ordered,
     refuse_programs,
 )
@@ -81,7 +82,8 @@ class Goose:
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         """One migration per file. Raises LoadError."""
         refuse_programs(files, self.name)
-        loaded = [_migration(file, self.name, reading) for file in files if _counts(file)]
+        counted = [file for file in files if is_counted(file, _NAME, _MARK, _NAME_REMEDY)]
+        loaded = [_migration(file, self.name, reading) for file in counted]
         return ordered([HISTORY.noted(migration) for migration in loaded])
 
     def rebuild(
@@ -89,15 +91,6 @@ class Goose:
     ) -> Migration:
         """The migration of one file. Raises LoadError."""
         return only(self.load(files, reading), files)
-
-
-def _counts(file: SourceFile) -> bool:
-    """Whether a file is a migration. Raises FileNameError for one that looks like it inside."""
-    if _NAME.fullmatch(base_name(file.name)):
-        return True
-    if _MARK.search(file.content):
-        raise FileNameError(file.name, None, "the file name carries no version", _NAME_REMEDY)
-    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +117,7 @@ def _migration(file: SourceFile, format: str, reading: Reading) -> Migration:
 
 
 def _whole(file: SourceFile, format: str, reading: Reading) -> Migration:
-    found = _NAME.fullmatch(base_name(file.name))
-    if found is None:
-        raise FileNameError(file.name, None, "the file name carries no version", _NAME_REMEDY)
+    found = named(file, _NAME, _NAME_REMEDY)
     read = legible(file)
     lines = [
         _Line(text, number, _command(text, number, file.name))

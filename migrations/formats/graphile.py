@@ -23,11 +23,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from migrations.errors import FileNameError, MarkerError, VariableError
+from migrations.errors import MarkerError, VariableError
 from migrations.formats import Reading
 from migrations.formats.encoding import text_of
 from migrations.formats.history_table import HistoryTable, WithHistoryTable
-from migrations.formats.naming import base_name, is_sql, ordered
+from migrations.formats.naming import is_sql, named, ordered
 from migrations.formats.sections import NO_OPTIONS, Body, assemble, build
 from migrations.formats.variables import not_declared
 from migrations.model.migration import Migration, Options, SourceFile
@@ -168,9 +168,7 @@ def _check_chain(committed: Sequence[_Committed]) -> None:
 
 
 def _migration(one: _Committed, format: str, reading: Reading) -> Migration:
-    named = _NAME.fullmatch(base_name(one.file.name))
-    if named is None:
-        raise FileNameError(one.file.name, None, "the file name carries no version", _NAME_REMEDY)
+    said = named(one.file, _NAME, _NAME_REMEDY)
     alone = _NO_TRANSACTION.match(one.text) is not None
     body = Body(
         one.text,
@@ -182,7 +180,7 @@ def _migration(one: _Committed, format: str, reading: Reading) -> Migration:
     )
     fault = _undeclared(body, reading.variables)
     built = {"Up": build(replace(body, fault=fault), reading)}
-    return _noted(assemble((named.group(1), named.group(2) or ""), format, one.file, built))
+    return _noted(assemble((said.group(1), said.group(2) or ""), format, one.file, built))
 
 
 def _undeclared(body: Body, values: Mapping[str, str]) -> VariableError | None:

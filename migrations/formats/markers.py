@@ -112,13 +112,10 @@ def _badly_written(
     if before.strip():
         problem = "a marker behind other text on the same line"
         return MarkerError(file, line, problem, f"Write `{_EXACT}{word}` on a line of its own")
-    wanted = f"`{_EXACT}{near}`" if near else _listed()
+    known = ", ".join(f"`{_EXACT}{command}`" for command in COMMANDS)
+    wanted = f"`{_EXACT}{near}`" if near else f"one of {known}"
     problem = f"unknown marker `{match.group().strip()}`"
     return MarkerError(file, line, problem, f"Write {wanted}, at the start of the line")
-
-
-def _listed() -> str:
-    return "one of " + ", ".join(f"`{_EXACT}{command}`" for command in COMMANDS)
 
 
 def nearest(word: str, known: tuple[str, ...]) -> str | None:

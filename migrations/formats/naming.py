@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from operator import itemgetter
 
-from migrations.errors import DuplicateVersionError, FormatError
+from migrations.errors import DuplicateVersionError, FileNameError, FormatError
 from migrations.model.migration import Migration, SourceFile
 from migrations.model.version import version_key
 
@@ -43,6 +43,30 @@ def is_program(name: str) -> bool:
 def is_program_part(base: str) -> bool:
     """Whether a file in a migration's own folder is the migration in such a language."""
     return bool(_PART.fullmatch(base)) and not _TEST.search(base)
+
+
+def without_version(file: SourceFile, remedy: str) -> FileNameError:
+    """What is raised for a file whose name carries no version."""
+    return FileNameError(file.name, None, "the file name carries no version", remedy)
+
+
+def named(file: SourceFile, pattern: re.Pattern[str], remedy: str) -> re.Match[str]:
+    """What a file's name says. Raises FileNameError."""
+    found = pattern.fullmatch(base_name(file.name))
+    if found is None:
+        raise without_version(file, remedy)
+    return found
+
+
+def is_counted(
+    file: SourceFile, pattern: re.Pattern[str], mark: re.Pattern[bytes], remedy: str
+) -> bool:
+    """Whether a file is a migration. Raises FileNameError for one that looks like it inside."""
+    if pattern.fullmatch(base_name(file.name)):
+        return True
+    if mark.search(file.content):
+        raise without_version(file, remedy)
+    return False
 
 
 def refuse_programs(files: Sequence[SourceFile], format: str) -> None:

@@ -34,7 +34,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from migrations.errors import FileNameError, MarkerError
+from migrations.errors import MarkerError
 from migrations.formats import Format, Reading, only
 from migrations.formats.baseline_marker import MARKER, as_up, baseline, through_of, with_baselines
 from migrations.formats.data import (
@@ -48,7 +48,14 @@ from migrations.formats.data import (
 from migrations.formats.encoding import legible
 from migrations.formats.history_table import HistoryTable
 from migrations.formats.markers import SECTIONS, SectionMarker, options_of
-from migrations.formats.naming import base_name, is_program, is_sql, ordered, refuse_programs
+from migrations.formats.naming import (
+    base_name,
+    is_program,
+    is_sql,
+    ordered,
+    refuse_programs,
+    without_version,
+)
 from migrations.formats.section_texts import SectionText, refuse_other_markers, section_texts
 from migrations.formats.sections import Body, Built, assemble, build
 from migrations.formats.way_back import stopping_only_the_way_back
@@ -147,9 +154,7 @@ def _named(file: SourceFile) -> tuple[str, str]:
     """Version and description of a file's name. Raises FileNameError."""
     named = version_and_name(_stem(file))
     if named is None:
-        raise FileNameError(
-            file.name, None, "the file name carries no version", f"{NAME_REMEDY}{_BY_NAME}"
-        )
+        raise without_version(file, f"{NAME_REMEDY}{_BY_NAME}")
     return named
 
 

@@ -17,11 +17,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from migrations.errors import FileNameError, MarkerError
+from migrations.errors import MarkerError
 from migrations.formats import Reading, only
 from migrations.formats.encoding import legible
 from migrations.formats.history_table import HistoryTable
-from migrations.formats.naming import base_name, is_program, is_sql, ordered, refuse_programs
+from migrations.formats.naming import base_name, is_program, is_sql, named, ordered, refuse_programs
 from migrations.formats.native import is_ours
 from migrations.formats.sections import assemble, build
 from migrations.formats.way_back import stopping_only_the_way_back
@@ -71,10 +71,6 @@ class NodePgMigrate:
         return only(self.load(files, reading), files)
 
 
-def _way(found: re.Match[str]) -> str:
-    return found["way"].capitalize()
-
-
 def _migration(file: SourceFile, format: str, reading: Reading) -> Migration:
     return stopping_only_the_way_back(
         file, lambda one: _whole(one, format, reading), _MARKER, _MARKER
@@ -82,11 +78,11 @@ def _migration(file: SourceFile, format: str, reading: Reading) -> Migration:
 
 
 def _whole(file: SourceFile, format: str, reading: Reading) -> Migration:
-    named = _NAME.fullmatch(base_name(file.name))
-    if named is None:
-        raise FileNameError(file.name, None, "the file name carries no version", _NAME_REMEDY)
+    said = named(file, _NAME, _NAME_REMEDY)
     read = legible(file)
-    marks = [MarkerLine.of(_way(found), found) for found in _MARKER.finditer(read.text)]
+    marks = [
+        MarkerLine.of(found["way"].capitalize(), found) for found in _MARKER.finditer(read.text)
+    ]
     if not marks:
         marks = [MarkerLine(UP, "", 0, 0)]
     sections = ways(file, read, marks)
@@ -98,7 +94,7 @@ def _whole(file: SourceFile, format: str, reading: Reading) -> Migration:
             "Write `-- Up Migration` above the SQL that goes up",
         )
     built = {way: build(body, reading) for way, body in sections.items()}
-    return assemble((named.group(1), named.group(2)), format, file, built)
+    return assemble((said.group(1), said.group(2)), format, file, built)
 
 
 FORMATS = (NodePgMigrate(), HISTORY.kept_by(NodePgMigrate()))

@@ -37,7 +37,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from migrations.errors import FileNameError
 from migrations.formats import Reading, only
 from migrations.formats.baseline_marker import is_baseline
 from migrations.formats.diesel_metadata import METADATA, runs_in_transaction
@@ -55,6 +54,7 @@ from migrations.formats.naming import (
     is_sql,
     ordered,
     refuse_programs,
+    without_version,
 )
 from migrations.formats.native import is_ours
 from migrations.formats.node_pg_migrate import NodePgMigrate
@@ -233,7 +233,7 @@ def _alone(file: SourceFile) -> Half:
     stem, server, autocommit = named_server(base_name(file.name)[: -len(SUFFIX)])
     named = version_in(stem)
     if named is None:
-        raise FileNameError(file.name, None, "the file name carries no version", NAME_REMEDY)
+        raise without_version(file, NAME_REMEDY)
     return Half(file, *named, "up", server, autocommit)
 
 

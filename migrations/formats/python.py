@@ -16,12 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from migrations.errors import FileNameError, ModuleError
+from migrations.errors import ModuleError
 from migrations.formats import Reading, only
 from migrations.formats.checksum import module_checksum
 from migrations.formats.data_modules import data_migration, is_data_module
 from migrations.formats.modules import Module, read_module, takes
-from migrations.formats.naming import base_name, ordered
+from migrations.formats.naming import base_name, ordered, without_version
 from migrations.formats.way_back import way_back
 from migrations.model.migration import Language, Migration, Options, Program, Section, SourceFile
 from migrations.model.phases import phased
@@ -62,7 +62,7 @@ def _versioned(name: str) -> bool:
 def _migration(file: SourceFile, format: str) -> Migration:
     named = version_and_name(base_name(file.name)[: -len(SUFFIX)])
     if named is None:
-        raise FileNameError(file.name, None, "the file name carries no version", NAME_REMEDY)
+        raise without_version(file, NAME_REMEDY)
     module = read_module(file)
     checksum = module_checksum(file.content)
     if is_data_module(module):

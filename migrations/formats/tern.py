@@ -21,11 +21,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from migrations.errors import FileNameError, VariableError
+from migrations.errors import VariableError
 from migrations.formats import Reading
 from migrations.formats.encoding import legible
 from migrations.formats.history_table import HistoryTable
-from migrations.formats.naming import base_name, is_program, is_sql, ordered, refuse_programs
+from migrations.formats.naming import is_program, is_sql, named, ordered, refuse_programs
 from migrations.formats.native import is_ours
 from migrations.formats.sections import NO_OPTIONS, Body, Built, assemble
 from migrations.formats.tern_templates import whole_of
@@ -100,9 +100,7 @@ def _migration(
 def _whole(
     file: SourceFile, shared: Mapping[str, SourceFile], format: str, reading: Reading
 ) -> Migration:
-    found = _NAME.fullmatch(base_name(file.name))
-    if found is None:
-        raise FileNameError(file.name, None, "the file name carries no version", _NAME_REMEDY)
+    found = named(file, _NAME, _NAME_REMEDY)
     read = legible(file)
     marks = [MarkerLine.of(DOWN, found) for found in _PARTING.finditer(read.text)]
     sections = ways(file, read, [MarkerLine(UP, "", 0, 0), *marks])

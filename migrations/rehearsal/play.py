@@ -96,11 +96,8 @@ async def _answer(connection: Connection, one: FixtureCheck) -> str:
     count = len(await connection.fetch(one.statement.text))
     if count == one.rows:
         return ""
-    return f"{count:,} rows came back, and {one.rows or 'none'} {_are(one.rows)} expected"
-
-
-def _are(count: int) -> str:
-    return "are" if count > 1 else "is"
+    expected = f"{one.rows or 'none'} {'are' if one.rows > 1 else 'is'} expected"
+    return f"{count:,} rows came back, and {expected}"
 
 
 def _failed(name: str, statement: Statement, error: asyncpg.PostgresError) -> RehearsalProblem:

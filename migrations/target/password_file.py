@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from operator import contains
 from pathlib import Path
 
 _FIELD = re.compile(r"((?:[^:\\]|\\.)*):?")
@@ -48,13 +49,9 @@ def ambient_password(
     wanted = (hosts, ("*", str(port)), ("*", database), ("*", user))
     for one in lines:
         *place, password = _fields(one)
-        if len(place) == len(wanted) and all(map(_among, place, wanted)):
+        if len(place) == len(wanted) and all(map(contains, wanted, place)):
             return password
     return None
-
-
-def _among(field: str, wanted: tuple[str, ...]) -> bool:
-    return field in wanted
 
 
 def _fields(text: str) -> list[str]:

@@ -64,14 +64,18 @@ async def events(
         service = session.ledger.history
         end = await service.end()
         found = await service.events(search, most, forward=forward, **what)
-        form.rows("events", [_row(one) for one in found], COLUMNS, empty=_empty(follow))
+        empty = "" if follow else "No event matches."
+        form.rows("events", [_row(one) for one in found], COLUMNS, empty=empty)
         if follow:
             place = found[-1].position if len(found) == most and forward else end
             coming = service.follow(replace(search, after=place, until=None), **what)
             await _show(form, coming)
     if len(found) == most and not follow:
         first, last = found[0].position, found[-1].position
-        say(f"There may be more: --after {last}" if forward else _earlier(first))
+        if forward:
+            say(f"There may be more: --after {last}")
+        else:
+            say(f"There may be earlier ones: --before {first}" if first > 1 else "That is all.")
 
 
 async def _show(form: Output, coming: AsyncIterator[Recorded]) -> None:
@@ -86,14 +90,6 @@ def _refuse_endless(form: Output, follow: bool) -> None:
 
     if follow and form.format is OutputFormat.JSON:
         raise WrongArgument("--follow never ends, and JSON is one document; say -o ndjson")
-
-
-def _empty(follow: bool) -> str:
-    return "" if follow else "No event matches."
-
-
-def _earlier(first: int) -> str:
-    return f"There may be earlier ones: --before {first}" if first > 1 else "That is all."
 
 
 def _row(recorded: Recorded) -> dict[str, Any]:

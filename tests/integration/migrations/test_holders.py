@@ -240,9 +240,10 @@ async def _run(application: Application, script: str) -> None:
 
 
 @pytest.fixture
-def two_phase(server_folder: Path) -> Iterator[EmbeddedPostgres]:
+def two_phase(server_folder: Path, postgres_release: str) -> Iterator[EmbeddedPostgres]:
     """Return a server that takes prepared transactions."""
-    server = embedded_postgres(server_folder / "postgres", {"max_prepared_transactions": "5"})
+    settings = {"max_prepared_transactions": "5"}
+    server = embedded_postgres(server_folder / "postgres", postgres_release, settings)
     try:
         server.start()
         yield server

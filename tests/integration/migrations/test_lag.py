@@ -38,13 +38,14 @@ def data(pause: str) -> Migration:
     return load_files("sql-migrate", [SourceFile("010_data.sql", text.encode())])
 
 
-def standby_of(primary: EmbeddedPostgres, folder: Path) -> EmbeddedPostgres:
+def standby_of(primary: EmbeddedPostgres, folder: Path, release: str) -> EmbeddedPostgres:
     """A standby that replays late, from a copy of the primary's files; the primary restarts."""
     parts = urlsplit(primary.url())
     secret = unquote(parts.password or "")
     source = f"host={parts.hostname} port={parts.port} user={parts.username} password={secret}"
     standby = embedded_postgres(
         folder,
+        release,
         {
             "primary_conninfo": source,
             "recovery_min_apply_delay": f"{DELAY_S}s",
@@ -70,11 +71,15 @@ def _hand_over(copy: Path, original: Path) -> None:
 
 
 @pytest.fixture
-async def lagging(own_postgres: EmbeddedPostgres, server_folder: Path) -> AsyncIterator[World]:
+async def lagging(
+    own_postgres: EmbeddedPostgres, postgres_release: str, server_folder: Path
+) -> AsyncIterator[World]:
     """A database with users on a server whose standby replays three seconds late."""
     world = World(own_postgres.url())
     await world.execute(MAKE)
-    standby = await asyncio.to_thread(standby_of, own_postgres, server_folder / "standby")
+    standby = await asyncio.to_thread(
+        standby_of, own_postgres, server_folder / "standby", postgres_release
+    )
     try:
         await until(lambda: world.value(STREAMING))
         yield world

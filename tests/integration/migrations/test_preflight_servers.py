@@ -66,9 +66,11 @@ async def _as_ordinary(world: World, check: PreflightCheck) -> PreflightVerdict:
 
 @pytest.fixture
 async def lagging(
-    server: World, own_postgres: EmbeddedPostgres, server_folder: Path
+    server: World, own_postgres: EmbeddedPostgres, postgres_release: str, server_folder: Path
 ) -> AsyncIterator[tuple[World, World]]:
-    standby = await asyncio.to_thread(standby_of, own_postgres, server_folder / "standby")
+    standby = await asyncio.to_thread(
+        standby_of, own_postgres, server_folder / "standby", postgres_release
+    )
     try:
         await until(lambda: server.value(STREAMING))
         yield server, World(standby.url())
