@@ -62,6 +62,12 @@ from migrations.target.entries import NewEntry, State, entry_for
 from migrations.target.session import is_connection_lost
 from migrations.target.target import Target
 
+_AT_ONCE = (
+    asyncpg.FeatureNotSupportedError,
+    asyncpg.SyntaxOrAccessError,
+    asyncpg.DependentPrivilegeDescriptorsStillExistError,
+)
+"""What the server says of a DROP before it begins, whatever state the index is in."""
 NOTHING_TOOK_EFFECT = "cleaned up; no statement had taken effect"
 
 
@@ -302,7 +308,7 @@ async def _after_failure(
     found = await probe_at_rest(target, index)
     if index.action == "drop":
         remedy = _DROP_WHOLE if isinstance(error, asyncpg.FeatureNotSupportedError) else ""
-        return remedy, found.state is IndexState.INVALID
+        return remedy, found.state is IndexState.INVALID and not isinstance(error, _AT_ONCE)
     if found.state is IndexState.INVALID:
         if not may_pass(error):
             return f"; the build left the invalid index {found.name}{_FIX}", True
