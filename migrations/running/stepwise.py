@@ -153,7 +153,7 @@ async def _whole(target: Target, run: Execute) -> int:
         duration_ms = elapsed_ms(target.clock, started)
         await commit(target, replace(entry, statements=count, duration_ms=duration_ms))
 
-    await retrying(target, once)
+    await retrying(target, once, run.section.statements)
     return count
 
 
