@@ -12,9 +12,9 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from migrations.sql.grammar import parse, relations, tree
+from migrations.sql.grammar import descend, parse, relations, tree
 from migrations.sql.literals import quote_ident, quote_literal
 
 Key: TypeAlias = tuple[str, ...]
@@ -185,6 +185,31 @@ def mentions_page(text: str) -> bool:
         for statement in parse(text)
         for found in relations(statement.node)
     )
+
+
+def assigned_in(text: str, table: str) -> set[str]:
+    """The columns of a table that a statement sets in rows that are there; names without quotes."""
+    found: set[str] = set()
+    for statement in parse(text):
+        nodes: list[Any] = list(descend(statement.node))
+        for node in nodes:
+            writes = isinstance(node, (tree.UpdateStmt, tree.MergeStmt, tree.InsertStmt))
+            if writes and node.relation.relname.lower() == table.lower():
+                found |= _assigned(node)
+    return found
+
+
+def _assigned(node: Any) -> set[str]:
+    match node:
+        case tree.UpdateStmt():
+            targets = list(node.target_list)
+        case tree.InsertStmt():
+            targets = list(node.on_conflict_clause.target_list)
+        case _:
+            clauses = [one.merge_when_clause for one in node.merge_when_clauses]
+            updates = [one for one in clauses if one.command_type == tree.CMD_UPDATE]
+            targets = [target for one in updates for target in one.target_list]
+    return {one.res_target.name for one in targets}
 
 
 def key_text(key: Sequence[str]) -> str:

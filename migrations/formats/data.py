@@ -28,7 +28,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from migrations.backfill.keyset import PAGE, mentions_page
+from migrations.backfill.keyset import PAGE, assigned_in, mentions_page
 from migrations.errors import MarkerError
 from migrations.formats.checksum import counted
 from migrations.formats.markers import SectionMarker, nearest, options_of, seconds_of
@@ -107,6 +107,7 @@ def data_section(built: Built, body: Body, found: Declared) -> Built:
         )
     for statement in section.statements:
         _check_statement(statement, body.file)
+        _check_key(statement, batches, body.file)
     hashed = _identity(batches).encode() + b"\n" + counted(body.hashed)
     checksum = hashlib.sha256(hashed).hexdigest()
     return replace(
@@ -314,6 +315,20 @@ def _check_statement(statement: Statement, file: str) -> None:
             f"the statement does not read `{PAGE}`, so that every batch would do all of it again",
             f"Join `{PAGE}`, the rows of the current batch: UPDATE users SET … FROM {PAGE} WHERE "  # noqa: S608
             f"users.id = {PAGE}.id",
+        )
+
+
+def _check_key(statement: Statement, batches: Batches, file: str) -> None:
+    """Raise MarkerError for what changes the key by which batches, and saved rows, are found."""
+    changed = assigned_in(statement.text, names_in(batches.table, ".")[-1]) & set(batches.key)
+    if changed:
+        names = ", ".join(sorted(changed))
+        raise MarkerError(
+            file,
+            statement.line,
+            f"the statement changes {names}, by which rows are found: they would be met again or "
+            "missed, and what was saved of them could not be given back",
+            "Write a key= whose columns stay as they are, or copy the rows instead",
         )
 
 

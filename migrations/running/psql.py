@@ -95,6 +95,10 @@ async def run_psql(target: Target, run: Execute, program: Program) -> int:
         return 1
     # A long script must not run under an epoch that only this process knows.
     await target.keep_epoch()
+    if target.use.schemas:
+        # Asked in our own session, where its names would be found.
+        await target.begin(run.section.options)
+        await target.rollback()
     started = target.clock.monotonic()
     if open_transaction(program):
         await _in_one_transaction(target, run, program, started)

@@ -9,7 +9,7 @@ seconds ends it.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import asyncpg
@@ -32,6 +32,7 @@ row of a catalog, for which there is no lock to wait for (`simple_heap_update` i
 JUST_MADE = ("42P06", "42P07", "42710", "42723")
 """There already: a schema, a relation, another object, a function."""
 IF_NOT_EXISTS = re.compile(r"\bIF\s+NOT\s+EXISTS\b", re.IGNORECASE)
+DROP_IF_EXISTS = re.compile(r"\bDROP\b[^;]*?\bIF\s+EXISTS\b", re.IGNORECASE)
 MADE_TRIES = 2
 """How often what somebody may just have made is tried again: then it stays in the way."""
 AT_THE_END = "at COMMIT, when deferred constraints are checked and our entry is written"
@@ -58,8 +59,13 @@ class StatementFailed(Exception):
         """Whether it was behind the last statement: deferred constraints, our entry, COMMIT."""
 
 
-def may_pass(error: BaseException, statement: Statement | None = None) -> bool:
-    """Whether the same may end well when it is tried again, nothing of it being left behind."""
+def may_pass(
+    error: BaseException, statement: Statement | None = None, all_of_it: Sequence[Statement] = ()
+) -> bool:
+    """Whether the same may end well when it is tried again, nothing of it being left behind.
+
+    `all_of_it` are the statements that are tried again with `statement`.
+    """
     if isinstance(error, RETRYABLE):
         return True
     if not isinstance(error, asyncpg.PostgresError):
@@ -70,16 +76,20 @@ def may_pass(error: BaseException, statement: Statement | None = None) -> bool:
         case "23505":
             return error.schema_name == "pg_catalog"
         case state if state in JUST_MADE:
-            # IF NOT EXISTS looked, and somebody was faster between the look and the making.
-            return statement is not None and IF_NOT_EXISTS.search(statement.text) is not None
+            # It was looked whether it is there, and somebody was faster between look and making.
+            looked = statement is not None and IF_NOT_EXISTS.search(statement.text) is not None
+            return looked or any(DROP_IF_EXISTS.search(one.text) for one in all_of_it)
         case _:
             return False
 
 
-async def retrying(target: Target, once: Callable[[], Awaitable[None]]) -> None:
+async def retrying(
+    target: Target, once: Callable[[], Awaitable[None]], all_of_it: Sequence[Statement] = ()
+) -> None:
     """Run `once`, a whole guarded transaction, until it succeeds or the budget is spent.
 
-    `once` raises StatementFailed. The last one is raised again, with the blocker if there was one.
+    `all_of_it` are the author's statements in it. `once` raises StatementFailed. The last one is
+    raised again, with the blocker if there was one.
     """
     started = target.clock.monotonic()
     backoff = Backoff(target.clock, target.chance, FIRST_WAIT_S, MAX_WAIT_S)
@@ -92,7 +102,7 @@ async def retrying(target: Target, once: Callable[[], Awaitable[None]]) -> None:
                 timed_out = isinstance(failed.cause, asyncpg.LockNotAvailableError)
                 target.lookout.rest(then_closely=timed_out)
                 await target.rollback()
-                if not may_pass(failed.cause, failed.statement):
+                if not may_pass(failed.cause, failed.statement, all_of_it):
                     raise
                 elapsed = target.clock.monotonic() - started
                 most = _most_tries(failed.cause, target.limits)

@@ -67,6 +67,12 @@ from migrations.target.target import Target
 
 Step: TypeAlias = Sequence[tuple[int, Statement]]
 """Statements that commit together, each with its number in the section."""
+_AT_ONCE = (
+    asyncpg.FeatureNotSupportedError,
+    asyncpg.SyntaxOrAccessError,
+    asyncpg.DependentPrivilegeDescriptorsStillExistError,
+)
+"""What the server says of a DROP before it begins, whatever state the index is in."""
 NOTHING_TOOK_EFFECT = "cleaned up; no statement had taken effect"
 
 
@@ -166,7 +172,7 @@ async def _whole(target: Target, run: Execute) -> int:
         duration_ms = elapsed_ms(target.clock, started)
         await commit(target, replace(entry, statements=count, duration_ms=duration_ms))
 
-    await retrying(target, once)
+    await retrying(target, once, run.section.statements)
     return count
 
 
@@ -323,7 +329,7 @@ async def _after_failure(
     found = await probe_at_rest(target, index)
     if index.action == "drop":
         remedy = _DROP_WHOLE if isinstance(error, asyncpg.FeatureNotSupportedError) else ""
-        return remedy, found.state is IndexState.INVALID
+        return remedy, found.state is IndexState.INVALID and not isinstance(error, _AT_ONCE)
     if found.state is IndexState.INVALID:
         if not may_pass(error):
             return f"; the build left the invalid index {found.name}{_FIX}", True

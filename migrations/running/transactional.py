@@ -74,7 +74,7 @@ async def run_transactional(target: Target, run: Execute) -> NewEntry:
         await commit(target, entry)
         written.append(entry)
 
-    await retrying(target, once)
+    await retrying(target, once, run.section.statements)
     return written[-1]
 
 

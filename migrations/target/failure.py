@@ -40,6 +40,13 @@ _POLICY_REMEDY = (
     "the table), then order it again"
 )
 
+_NOT_SELECTED = "migration_ledger.schema_is_not_selected"
+"""How `selected` of `journal.sql` fails."""
+_SCHEMA_GONE = (
+    "the target's schema is gone, or closed to the role that this runs as, and what it makes would "
+    "go elsewhere; create it, or grant the role USAGE on it"
+)
+
 _LACKING_REMEDY = (
     "; that is the character {0}: take it out of the migration, or move the database to UTF8"
 )
@@ -86,6 +93,8 @@ def from_error(error: BaseException, text: str = "") -> Failure:
             state = str(error.sqlstate or "")
             kind = FailureClass.LOCK_TIMEOUT if state == "55P03" else FailureClass.SQL
             message = masked_message(error, text)
+            if _NOT_SELECTED in str(error):
+                message = _SCHEMA_GONE
             if lacking := _lacking(error, text):
                 message += _LACKING_REMEDY.format(lacking)
             if getattr(error, "server_source_function", None) == _POLICY_CHECK:

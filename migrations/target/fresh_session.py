@@ -16,11 +16,17 @@ from typing import TypeAlias
 
 import asyncpg
 
-from migrations.sql.literals import Expression
+from migrations.sql.literals import Expression, quote_ident
 from migrations.target.journal import statement
 from migrations.target.lock import LockKey
 from migrations.target.ourselves import ourselves
-from migrations.target.session import Connection, raise_if_worn, set_later
+from migrations.target.session import (
+    Connection,
+    ConnectionSettings,
+    raise_if_worn,
+    schemas_of,
+    set_later,
+)
 
 Freshening: TypeAlias = dict[str, Expression]
 """Parts of `begin`, `alone` and `clear` in `journal.sql`."""
@@ -32,10 +38,17 @@ class SessionUse:
 
     connection: Connection
     key: LockKey
+    target: str
+    settings: ConnectionSettings
     again: bool = False
     """Whether more than one script may begin in it."""
     begun: bool = False
     """Whether one has."""
+
+    @property
+    def schemas(self) -> tuple[str, ...]:
+        """Where a script finds its names, and makes things in the first; none for the default."""
+        return schemas_of(self.target, self.settings)
 
     async def open(self, sql: str) -> None:
         """Send what begins with `for_script`. Raises SessionWorn."""
@@ -46,8 +59,10 @@ class SessionUse:
             raise_if_worn(error)
             raise
 
-    def for_script(self, database_oid: int, *, batch: bool = False) -> Freshening:
-        """The parts for a beginning of a script, or of a `batch`.
+    def for_script(
+        self, database_oid: int, role: str | None = None, *, batch: bool = False
+    ) -> Freshening:
+        """The parts for a beginning of a script, or of a `batch`, that runs as `role`.
 
         A batch gets only what is cheap: one comes after the other, with a prepared statement of
         ours.
@@ -59,6 +74,9 @@ class SessionUse:
             cleared += [worn, "DEALLOCATE ALL"]
         if self.begun:
             cleared.append(statement("cleared"))
+        selected = [statement("selected", target=self.schemas[0])] if self.schemas else []
+        if selected and role:
+            selected.insert(0, f"SET LOCAL ROLE {quote_ident(role)}")
         remembered = [statement("remembered", brought_along=brought)] if self.again else []
         return {
             "ourselves": ourselves(self.connection),
@@ -66,6 +84,7 @@ class SessionUse:
             "reset": Expression("RESET ALL;"),
             "pinned": Expression(set_later(self.connection)),
             "remembered": Expression("".join(f"{one};\n" for one in remembered)),
+            "selected": Expression("".join(f"{one};\n" for one in selected)),
         }
 
     def clearing(self, database_oid: int) -> str:
@@ -80,4 +99,5 @@ class SessionUse:
             "reset": Expression("" if keeps else "RESET ALL;"),
             "pinned": Expression(set_later(self.connection)),
             "remembered": Expression(""),
+            "selected": Expression(""),
         }

@@ -781,6 +781,12 @@ WHERE s.setdatabase OPERATOR(pg_catalog.=) ANY (ARRAY[0, :database_oid]::pg_cata
 -- For `worn`, where this session begins more than once.
 SELECT pg_catalog.set_config('migration_ledger.brought_along', (:brought_along), false)
 
+-- name: selected
+-- As the role that a script runs as: fails where what it makes would go into another schema than the
+-- target's, which is gone, or closed to that role.
+SELECT CASE WHEN NOT coalesce(pg_catalog.nameeq(pg_catalog.current_schema(), :target), false)
+    THEN pg_catalog.current_setting('migration_ledger.schema_is_not_selected') END
+
 -- name: cleared
 -- What RESET ALL does not undo, but for prepared statements: a data migration has one of ours.
 CLOSE ALL;
@@ -806,7 +812,7 @@ RESET SESSION AUTHORIZATION;
 RESET ROLE;
 :cleared
 :reset
-:pinned:remembered
+:pinned:remembered:selected
 COMMIT;
 BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
 SET LOCAL lock_timeout = :lock_timeout_ms;
@@ -824,7 +830,7 @@ RESET SESSION AUTHORIZATION;
 RESET ROLE;
 :cleared
 RESET ALL;
-:pinned:remembered
+:pinned:remembered:selected
 SET lock_timeout = :lock_timeout_ms;
 SET statement_timeout = :statement_timeout_ms
 

@@ -106,7 +106,7 @@ class Target:
     _meeting: _Meeting | None = None
 
     def __post_init__(self) -> None:
-        self.use = SessionUse(self.connection, self.key)
+        self.use = SessionUse(self.connection, self.key, self.work.target, self.settings)
         self.lookout = Lookout(self.clock, self.settings, self.observer, self.connection)
 
     @property
@@ -216,8 +216,7 @@ class Target:
         if self._meeting is not None:
             # The first entry says it.
             self._marker = self.chance.uuid().hex
-            begin = self._begin_sql(Options(), ours=True, alone=True)
-            await self._execute(f"{begin};\nCOMMIT")
+            await self._execute(self._begin_sql(Options(), ours=True, alone=True) + ";\nCOMMIT")
         elif not self.epoch_kept:
             await self.record(entry_about_target(State.VISITED))
 
@@ -226,13 +225,14 @@ class Target:
         lock = _chosen(options.lock_timeout_s, self.limits.lock_timeout_s)
         lock = self.lookout.lock_timeout_s = _chosen(lock_timeout_s, lock)
         length = _chosen(options.statement_timeout_s, self.limits.statement_timeout_s)
+        role = options.role or self.settings.role
         sql = statement(
             "alone",
-            **self.use.for_script(self.identity.database_oid),
+            **self.use.for_script(self.identity.database_oid, role),
             lock_timeout_ms=milliseconds(lock),
             statement_timeout_ms=milliseconds(length),
         )
-        if role := options.role or self.settings.role:
+        if role:
             sql += f";\nSET ROLE {quote_ident(role)}"
         await self.use.open(sql)
 
@@ -335,8 +335,8 @@ class Target:
         lock = _chosen(options.lock_timeout_s, self.limits.lock_timeout_s)
         self.lookout.lock_timeout_s = lock
         length = _chosen(options.statement_timeout_s, self.limits.statement_timeout_s)
-        oid = self.identity.database_oid
-        fresh = self.use.for_entry() if ours else self.use.for_script(oid, batch=batch)
+        oid, role = self.identity.database_oid, options.role or self.settings.role
+        fresh = self.use.for_entry() if ours else self.use.for_script(oid, role, batch=batch)
         begin = statement(
             "begin",
             **fresh,
@@ -375,8 +375,7 @@ class Target:
 
     def _columns(self, entry: NewEntry) -> dict[str, SqlValue]:
         work, entry = self.work, self._storable(entry)
-        key = key_of_entry(entry)
-        if key in self.said:
+        if (key := key_of_entry(entry)) in self.said:
             raise RunError(
                 f"the journal has an entry of command {work.command_id} for {key} already; nothing "
                 "was written; report this as a fault of migration-ledger"

@@ -32,6 +32,7 @@ EXPRESSIONS = {"before": "", "private": "", "schema": "", "columns": "''"}
 EXPRESSIONS |= {
     "cleared": "",
     "pinned": "",
+    "selected": "",
     "reset": "",
     "fitting_role": "SELECT NULL::pg_catalog.oid",
     "journal_owner": "SELECT NULL::pg_catalog.text",

@@ -34,6 +34,15 @@ RACES = {
         "23505",
     ),
 }
+DROPPED_BEFORE = {
+    "a view": ("DROP VIEW IF EXISTS v", "CREATE VIEW v AS SELECT 1", "42P07"),
+    "a type": ("DROP TYPE IF EXISTS k", "CREATE TYPE k AS ENUM ()", "42710"),
+    "a function": (
+        "DROP FUNCTION IF EXISTS g()",
+        "CREATE FUNCTION g() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "42723",
+    ),
+}
 BEFORE = """
     CREATE TABLE t (id int);
     CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';
@@ -57,6 +66,24 @@ async def test_who_loses_a_race_in_the_catalog_tries_again(
     outcome = await running
     assert outcome.verdict is Verdict.DONE, outcome.failure
     assert any(f"SQLSTATE {state}, another session changed" in wait for wait in world.hearing.waits)
+
+
+@pytest.mark.parametrize("thing", DROPPED_BEFORE)
+async def test_what_somebody_made_between_its_drop_and_its_making_is_dropped_again(
+    world: World, thing: str
+) -> None:
+    dropped, made, state = DROPPED_BEFORE[thing]
+    await world.up(migration("000", BEFORE + "CREATE TABLE gate (id int)"))
+    other = await asyncpg.connect(world.url)
+    await other.execute("BEGIN; LOCK gate")
+    ours = migration("001", f"{dropped};\nLOCK gate;\n{made}")
+    running = asyncio.create_task(world.do(world.work(Mode.UP, ours), PATIENT))
+    await until(lambda: world.fetch(STANDS))
+    await other.execute(f"{made}; COMMIT")
+    await other.close()
+    outcome = await running
+    assert outcome.verdict is Verdict.DONE, outcome.failure
+    assert [f"SQLSTATE {state}" in wait for wait in world.hearing.waits] == [True]
 
 
 async def test_a_duplicate_in_a_tenants_own_table_is_a_failure_at_once(world: World) -> None:

@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from migrations.formats import Reading
+from migrations.formats.bundle import load_files
 from migrations.inspection import glance, inspect
 from migrations.model.attempt import FailureClass, Mode, Verdict
 from migrations.model.folder_history import FolderHistory
+from migrations.model.migration import Language, SourceFile
 from migrations.runner import run
 from migrations.standalone import journal_of
 from tests.integration.migrations.world import IMPATIENT, World, migration
@@ -105,6 +108,55 @@ async def test_a_further_schema_that_cannot_be_looked_into_is_refused_by_name(
         found = await look(settings, "tenant_a")
         assert found.failure is not None
         assert said in found.failure.message
+
+
+@pytest.mark.usefixtures("psql")
+@pytest.mark.parametrize("way", ["in a transaction", "step by step", "in batches", "by psql"])
+@pytest.mark.parametrize("gone", [True, False])
+async def test_nothing_goes_elsewhere_when_the_schema_goes_or_is_closed_on_the_way(
+    world: World, way: str, gone: bool
+) -> None:
+    await world.execute("CREATE SCHEMA tenant_a; CREATE TABLE public.t (id int PRIMARY KEY, v int)")
+    await world.execute("INSERT INTO public.t VALUES (1, 0)")
+    other = f"{world.settings.database}_other"
+    await world.execute_as_superuser(
+        f"CREATE ROLE {other} NOLOGIN; GRANT {other} TO {world.settings.user};"
+        f"GRANT ALL ON SCHEMA public TO {other}; GRANT ALL ON public.t TO {other}"
+    )
+    role = "" if gone else f" role={other}"
+    index = "CREATE INDEX CONCURRENTLY made ON t (v)"
+    text = {
+        "in a transaction": f"-- +migrate Up{role}\nCREATE TABLE made ();\n",
+        "step by step": f"-- +migrate Up notransaction{role}\n{index};\n",
+        "in batches": f"-- +migrate Data table=t key=id{role}\n"
+        "UPDATE t SET v = 1 FROM batch WHERE t.id = batch.id;\n",
+        "by psql": f"-- +migrate Up{role}\n\\set n 1\nCREATE TABLE made ();\nSELECT :n;\n",
+    }[way]
+    reading = Reading(programs=True)
+    one = load_files("sql-migrate", [SourceFile("2_m.sql", text.encode())], reading=reading)
+    settings = replace(world.settings, further_schemas=("public",))
+    before = migration("1", "DROP SCHEMA tenant_a" if gone else "SELECT 1")
+    programs = frozenset({Language.PSQL})
+    work = world.work(Mode.UP, before, one, target="tenant_a", programs=programs)
+    outcome = await run(settings, work, IMPATIENT, world.hearing)
+    try:
+        assert [step.result for step in outcome.steps] == ["applied", "failed"], outcome.failure
+        assert outcome.failure is not None
+        assert "schema is gone, or closed to the role" in outcome.failure.message
+        assert outcome.failure.file == "2_m.sql"
+        assert not await world.has("public.made")
+        assert await world.value("SELECT v FROM public.t") == 0
+    finally:
+        await world.execute_as_superuser(f"DROP OWNED BY {other}; DROP ROLE {other}")
+
+
+async def test_a_transaction_of_a_schemas_migration_may_choose_its_isolation(world: World) -> None:
+    await world.execute("CREATE SCHEMA tenant_a")
+    text = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;\n"
+    text += "CREATE TABLE seen AS SELECT current_setting('transaction_isolation') AS level"
+    outcome = await world.up(migration("1", text), migration("2", "SELECT 1"), target="tenant_a")
+    assert outcome.verdict is Verdict.DONE, outcome.failure
+    assert await world.value("SELECT level FROM tenant_a.seen") == "serializable"
 
 
 async def test_histories_of_one_schema_have_a_journal_each(world: World) -> None:

@@ -70,6 +70,20 @@ async def test_dropping_an_index_of_a_partitioned_table_names_the_way(world: Wor
     assert (await world.up(migration("1", "DROP INDEX ev_i"))).verdict is Verdict.DONE
 
 
+async def test_an_invalid_index_that_cannot_be_dropped_alone_may_be_dropped_otherwise(
+    world: World,
+) -> None:
+    await world.execute(
+        "CREATE TABLE ev (id int) PARTITION BY RANGE (id);"
+        "CREATE TABLE ev_1 PARTITION OF ev FOR VALUES FROM (0) TO (9);"
+        "CREATE INDEX ev_i ON ONLY ev (id);"
+    )
+    outcome = await world.up(migration("1", "DROP INDEX CONCURRENTLY ev_i"))
+    assert outcome.failure is not None
+    assert "without CONCURRENTLY" in outcome.failure.message
+    assert (await world.up(migration("1", "DROP INDEX ev_i"))).verdict is Verdict.DONE
+
+
 async def test_an_invalid_index_that_a_build_left_still_holds_its_text(world: World) -> None:
     await world.execute("CREATE TABLE t (id int); INSERT INTO t VALUES (1), (1)")
     assert (await world.up(migration("1", "CREATE UNIQUE INDEX CONCURRENTLY i ON t (id)"))).failure

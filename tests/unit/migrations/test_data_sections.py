@@ -183,3 +183,34 @@ def test_a_page_is_a_range_of_whole_keys_with_quoted_values() -> None:
 )
 def test_a_statement_sees_its_batch_beside_its_own_with(statement: str, paged: str) -> None:
     assert Paged.of(statement).over("Q") == paged
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE t SET k = 2 FROM batch WHERE t.id = batch.id",
+        "UPDATE public.t AS x SET (v, k) = ROW (1, 2) FROM batch WHERE x.id = batch.id",
+        "WITH x AS (UPDATE t SET id = t.id + 9 FROM batch WHERE t.id = batch.id RETURNING 1) "
+        "SELECT * FROM x, batch",
+        "INSERT INTO t SELECT * FROM batch ON CONFLICT (id, k) DO UPDATE SET k = 3",
+        "MERGE INTO t USING batch ON t.id = batch.id WHEN MATCHED THEN UPDATE SET k = 1",
+    ],
+)
+def test_a_statement_that_changes_the_key_by_which_rows_are_found_is_refused(
+    statement: str,
+) -> None:
+    with pytest.raises(LoadError, match="by which rows are found"):
+        sql(f"-- +migrate Data table=t key=id,k backup=v\n{statement};\n")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE t SET v = batch.k FROM batch WHERE t.id = batch.id",
+        "UPDATE other SET k = batch.k FROM batch WHERE other.id = batch.id",
+        "INSERT INTO other (id, k) SELECT id, k FROM batch ON CONFLICT DO NOTHING",
+        "MERGE INTO t USING batch ON t.id = batch.id WHEN MATCHED THEN UPDATE SET v = 1",
+    ],
+)
+def test_a_statement_that_leaves_the_key_alone_runs(statement: str) -> None:
+    sql(f"-- +migrate Data table=t key=id,k backup=v\n{statement};\n")
