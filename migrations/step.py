@@ -81,7 +81,7 @@ async def stop_step(target: Target, stop: Halt) -> StepOutcome:
 async def _run(target: Target, run: Execute, started: float) -> StepOutcome:
     note = ""
     try:
-        refuse_own_role(target.settings, run)
+        refuse_own_role(target, run)
         run = await cleaned(target, run)
         entry = await _way_of(run)(target, run)
         return _done(run, entry)
