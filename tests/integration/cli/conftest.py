@@ -95,22 +95,22 @@ def migrations(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def database(
-    fresh_database: Callable[[], Awaitable[str]], superuser_database: Callable[[], Awaitable[str]]
+    fresh_database: Callable[[], Awaitable[str]], ledger_database: Callable[[], Awaitable[str]]
 ) -> str:
     """The address of an empty database, on a server that has the ledger's roles.
 
     An ordinary login cannot make those; a superuser's first ledger does.
     """
-    await install(await superuser_database(), uuid4())
+    await install(await ledger_database(), uuid4())
     return await fresh_database()
 
 
 @pytest.fixture
 async def installed(
-    superuser_database: Callable[[], Awaitable[str]], environment: dict[str, str]
+    ledger_database: Callable[[], Awaitable[str]], environment: dict[str, str]
 ) -> str:
     """The address of a ledger without databases; the environment leads to it."""
-    url = await superuser_database()
+    url = await ledger_database()
     await install(url, uuid4())
     environment |= {"LEDGER_DATABASE_URL": url, "LEDGER_NAME": "shop"}
     return url
