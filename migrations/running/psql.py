@@ -41,7 +41,7 @@ from migrations.model.attempt import Failure, FailureClass
 from migrations.model.migration import Options, Program
 from migrations.running.plan import Execute
 from migrations.running.psql_environment import PsqlPlace, application_name, environment
-from migrations.running.retry import AT_THE_END, StatementFailed, failed_at
+from migrations.running.retry import AT_THE_END, StatementFailed, failed_at, retrying
 from migrations.sql.psql_files import expanded
 from migrations.sql.psql_script import open_transaction, prologue
 from migrations.sql.psql_shell import checked
@@ -97,7 +97,8 @@ async def run_psql(target: Target, run: Execute, program: Program) -> int:
     await target.keep_epoch()
     started = target.clock.monotonic()
     if open_transaction(program):
-        await _in_one_transaction(target, run, program, started)
+        # What did not get its locks has left nothing behind.
+        await retrying(target, lambda: _in_one_transaction(target, run, program, started))
     else:
         await _as_it_goes(target, run, program, started)
     return 1
@@ -323,8 +324,10 @@ def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None
 def _failed(place: PsqlPlace, program: Program, said: str) -> StatementFailed:
     """What psql said, as a failure of the script."""
     found = _SERVER_ERROR.search(said)
+    cause: BaseException | None = None
     if found is not None:
-        failure = from_error(_error(found, said), expanded(program))
+        cause = _error(found, said)
+        failure = from_error(cause, expanded(program))
         message = failure.message
         if failure.sqlstate == LOCK_TIMED_OUT:
             failure = replace(failure, blocker=place.lookout.seen())
@@ -333,7 +336,8 @@ def _failed(place: PsqlPlace, program: Program, said: str) -> StatementFailed:
         message = f"psql: {found[3][:_MESSAGE_MAX_CHARS]}" if found else "psql ended with an error"
         failure = Failure(FailureClass.SQL, message)
     file, line = (found[1], found[2]) if found else (None, None)
-    return StatementFailed(_located(failure, program, file, line), None, RuntimeError(message))
+    located = _located(failure, program, file, line)
+    return StatementFailed(located, None, cause or RuntimeError(message))
 
 
 def _error(found: re.Match[str], said: str) -> BaseException:
