@@ -81,7 +81,7 @@ async def stop_step(target: Target, stop: Halt) -> StepOutcome:
 async def _run(target: Target, run: Execute, started: float) -> StepOutcome:
     note = ""
     try:
-        refuse_own_role(target.settings, run)
+        refuse_own_role(target, run)
         run = await cleaned(target, run)
         entry = await _way_of(run)(target, run)
         return _done(run, entry)
@@ -136,7 +136,9 @@ def _placed(failure: Failure, run: Execute, failed: StatementFailed | None = Non
     where = statements[0] if statements else None
     if failed is not None and failed.beside is not None:
         where = failed.beside
-    elif failed is not None and failed.at_the_end and statements:
+        # Those that commit with it, which may be it alone.
+        statements = tuple(one for one in statements if one.part and one.part == where.part)
+    if failed is not None and failed.at_the_end and statements:
         table = getattr(failed.cause, "table_name", None)
         naming = [one for one in statements if table and table in _tables(one)]
         where = (naming or statements)[-1]

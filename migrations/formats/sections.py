@@ -270,18 +270,18 @@ def _notes(body: Body, section: Section, reads: Reads) -> Iterator[str]:
             f"{body.file}:{first}: BEGIN, and COMMIT on line {last}, stand around the whole "
             "section and are left out: it has a transaction of its own"
         )
+    outside = [one for one in section.statements if one.kind is StatementKind.OUTSIDE]
     if reads.control:
         lines = ", ".join(dict.fromkeys(map(str, reads.control)))
         how = "has a transaction of its own, which commits all of it at once"
         if not section.transactional:
             how = "runs step by step, and what stands between them is one step"
-        if reads.apart:
+        if reads.apart and body.options.transaction and not outside:
             how += f", which line {reads.apart} needs"
         yield (
             f"{body.file}:{reads.control[0]}: BEGIN and COMMIT on line {lines} are left out: the "
             f"section {how}"
         )
-    outside = [one for one in section.statements if one.kind is StatementKind.OUTSIDE]
     if outside and section.options.transaction:
         yield (
             f"{_at(body, outside[0])}: {outside[0].summary} cannot run in a transaction, so the "

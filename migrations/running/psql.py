@@ -101,7 +101,8 @@ async def run_psql(target: Target, run: Execute, program: Program) -> int:
         await target.rollback()
     started = target.clock.monotonic()
     if open_transaction(program):
-        await _in_one_transaction(target, run, program, started)
+        # What did not get its locks has left nothing behind.
+        await retrying(target, lambda: _in_one_transaction(target, run, program, started))
     else:
         await _as_it_goes(target, run, program, started)
     return 1
@@ -330,6 +331,7 @@ def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None
 def _failed(place: PsqlPlace, program: Program, said: str) -> StatementFailed:
     """What psql said, as a failure of the script."""
     found = _SERVER_ERROR.search(said)
+    cause: BaseException | None = None
     if found is not None:
         cause = _error(found, said)
         failure = from_error(cause, expanded(program))

@@ -55,6 +55,9 @@ GRANT_CREATE = (
     "; GRANT CREATE ON DATABASE to the migrating login, or make it beforehand: CREATE SCHEMA "
     "migration_ledger AUTHORIZATION the login"
 )
+BECOME = "; GRANT that role to the migrating login, or name another"
+_SETS = "call_string_check_hook"
+"""The server's function that refuses a role that the login may not take; words are translated."""
 TOGETHER = 100
 """Statements sent at once: beyond that a round trip is small beside what they take."""
 SETTLED = {Direction.UP: State.APPLIED, Direction.DOWN: State.ROLLED_BACK}
@@ -175,7 +178,9 @@ async def _opened(target: Target, beginning: Awaitable[object]) -> None:
         raise_if_worn(error)
         failed = failed_at(error, None)
         remedy = "" if target.met else MEETING
-        if isinstance(error, asyncpg.InsufficientPrivilegeError) and not target.met:
+        if error.server_source_function == _SETS:
+            remedy = BECOME
+        elif isinstance(error, asyncpg.InsufficientPrivilegeError) and not target.met:
             remedy += GRANT_CREATE
         message = f"{failed.failure.message} (before the first statement{remedy})"
         failed.failure = replace(failed.failure, message=message)

@@ -100,6 +100,22 @@ def statement_acts_on_role(text: str, logins: frozenset[str]) -> bool:
     return any(acts_on_role(one.node, text, logins) for one in parse(text))
 
 
+@lru_cache(maxsize=_KEPT)
+def only_joins(text: str, login: str) -> bool:
+    """Whether a statement does nothing but make the login a member of other roles."""
+    return all(
+        isinstance(one.node, tree.GrantRoleStmt)
+        and one.node.is_grant
+        and all(granted.access_priv.priv_name != login for granted in one.node.granted_roles)
+        and all(
+            member.role_spec.roletype == tree.ROLESPEC_CSTRING
+            and member.role_spec.rolename == login
+            for member in one.node.grantee_roles
+        )
+        for one in parse(text)
+    )
+
+
 def script_acts_on_role(text: str, logins: Iterable[str]) -> bool:
     """As `acts_on_role`, for a psql script that was not taken apart."""
     return _program_acts(text, frozenset(logins))

@@ -187,7 +187,9 @@ def masked_message(error: asyncpg.PostgresError, text: str = "") -> str:
     state = str(error.sqlstate or "")
     message = str(error.args[0]) if error.args else ""
     inside, looked_up = bool(error.context), _looks_values_up(error, text)
-    own = text if looked_up and not inside else _LITERAL.sub("''", text)
+    # What a DO block puts together for EXECUTE stands in literals.
+    code = (looked_up and not inside) or _BODY.match(text)
+    own = text if code else _LITERAL.sub("''", text)
     composed = state.startswith(_COMPOSED_CLASSES) or error.server_source_function in _RAISING
     if composed and not state.startswith(_OURS):
         said = message if message and quote_literal(message) in text else RAISED

@@ -188,6 +188,21 @@ async def test_the_login_by_its_own_name_is_not_changed(world: World, statement:
     assert not await world.has("trace")
 
 
+async def test_a_superuser_may_join_other_roles_and_let_nobody_join_his(world: World) -> None:
+    superuser = World(world.superuser_url)
+    own, other = superuser.settings.user, f"{world.settings.database}_other"
+    joins = migration("001", f'CREATE ROLE "{other}";\nGRANT "{other}" TO {own}')
+    lets = migration("002", f'GRANT {own} TO "{other}"')
+    try:
+        joined = await superuser.up(joins)
+        assert joined.verdict is Verdict.DONE, joined.failure
+        refused = await superuser.up(joins, lets)
+        assert refused.failure is not None
+        assert "changes the role that the migration runs as" in refused.failure.message
+    finally:
+        await world.execute_as_superuser(f'DROP ROLE IF EXISTS "{other}"')
+
+
 async def test_the_first_contact_of_a_second_target_is_held_to_it_too(world: World) -> None:
     await world.execute("CREATE SCHEMA other")
     await world.up(users())

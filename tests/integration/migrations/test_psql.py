@@ -12,7 +12,7 @@ import pytest
 
 from migrations.formats import Reading
 from migrations.formats.bundle import load_files
-from migrations.model.attempt import Mode, Verdict
+from migrations.model.attempt import Limits, Mode, Verdict
 from migrations.model.migration import Language, Migration, SourceFile
 from migrations.model.work import Outcome
 from tests.fixtures.psql import with_psql
@@ -183,6 +183,26 @@ async def test_a_script_that_waits_tells_for_whom(world: World) -> None:
     assert "holds ShareLock on public.colours" in world.hearing.waits[-1]
     await holder.close()
     assert (await running).verdict is Verdict.DONE
+
+
+async def test_a_script_that_fits_in_one_transaction_is_tried_again_for_its_locks(
+    world: World,
+) -> None:
+    await world.execute("CREATE TABLE colours (id int)")
+    holder = await asyncpg.connect(world.url)
+    await holder.execute("BEGIN; LOCK colours IN SHARE MODE")
+    up = script("CREATE TABLE shades (id int);\n\\set n 1\nINSERT INTO colours VALUES (:n);\n")
+    patient = Limits(lock_timeout_s=0.2, retry_budget=50, retry_for_s=60)
+    running = asyncio.create_task(world.do(world.work(Mode.UP, up, programs=ALLOWED), patient))
+
+    async def told() -> bool:
+        return any("to try again after SQLSTATE 55P03" in wait for wait in world.hearing.waits)
+
+    await until(told)
+    await holder.close()
+    outcome = await running
+    assert outcome.verdict is Verdict.DONE, outcome.failure
+    assert await world.value("SELECT count(*) FROM colours") == 1
 
 
 async def test_a_cancelled_script_ends_with_its_psql(world: World) -> None:

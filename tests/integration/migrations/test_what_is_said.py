@@ -70,6 +70,20 @@ async def test_of_a_do_block_the_statement_inside_is_named_by_its_line(furnished
     assert line == 6
 
 
+async def test_what_a_do_block_executes_is_told_in_the_authors_words_and_without_values(
+    furnished: World,
+) -> None:
+    sql = (
+        "DO $$ DECLARE r record; BEGIN\n    FOR r IN SELECT 'lines' || '' AS n, card FROM people\n"
+        "    LOOP EXECUTE format('ALTER TABLE %I DROP COLUMN total', r.n); END LOOP;\nEND $$"
+    )
+    message, line = await said(furnished, sql)
+    assert message == 'column "total" of relation "lines" does not exist'
+    assert line == 4
+    message, _ = await said(furnished, sql.replace("'lines' || ''", "card"))
+    assert message == 'relation "***" does not exist'
+
+
 @pytest.mark.parametrize(
     "sql",
     [

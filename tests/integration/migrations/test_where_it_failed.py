@@ -73,6 +73,30 @@ async def test_what_fails_before_the_first_statement_is_told_at_that_statement(
     assert (found.file, found.line) == ("001_m.sql", 2)
 
 
+async def test_of_a_part_that_a_script_commits_that_statement_is_told_which_names_the_table(
+    world: World,
+) -> None:
+    first, rest = DEFERRED.split("INSERT")
+    text = first.replace("Up", "Up notransaction") + f"BEGIN;\nINSERT{rest}COMMIT;\nSELECT 3;\n"
+    found = await failure_of(world, read(text))
+    assert (found.sqlstate, found.line) == ("23503", 7)
+    assert "at COMMIT" in found.message
+
+
+@pytest.mark.parametrize("met", [False, True])
+async def test_a_role_that_the_login_may_not_take_is_told_with_what_to_grant(
+    world: World, *, met: bool
+) -> None:
+    before = [users()] if met else []
+    await world.up(*before)
+    found = await failure_of(
+        world, *before, read("-- +migrate Up role=pg_monitor\nSELECT 1;\n", "002_m.sql")
+    )
+    assert (found.sqlstate, found.line) == ("42501", 2)
+    assert "GRANT that role to the migrating login" in found.message
+    assert "CREATE ON DATABASE" not in found.message
+
+
 async def test_what_keeps_us_from_making_the_journal_is_told_as_ours_with_the_remedy(
     world: World,
 ) -> None:
