@@ -17,7 +17,7 @@ from ledger.cli.app.schemas import schemas_in
 from ledger.cli.db.target import DatabaseOptions, connection_of
 from ledger.domain.wording import failure_text
 from ledger.errors import WrongArgument
-from migrations.printable import why_unreadable
+from migrations.printable import escaped, why_unreadable
 
 if TYPE_CHECKING:
     from migrations.catalog.difference import CatalogDifference, ObjectChange
@@ -78,6 +78,7 @@ async def snapshot(
     """
     from migrations.catalog.visit import visit
 
+    refuse_unwritable(to)
     found = await visit(connection_of(place), place.target_schema, keep=to is not None)
     taken = found.snapshot
     if taken is None:
@@ -126,7 +127,9 @@ async def diff(
     try:
         differs = difference(expected.document, found.document)
     except ValueError as error:
-        raise WrongArgument(f"{other}: {error}; write one with `ledger db snapshot --to`") from None
+        raise WrongArgument(
+            f"{escaped(other)}: {error}; write one with `ledger db snapshot --to FILE`"
+        ) from None
     show_difference(
         Output(output),
         "db.diff",
@@ -203,22 +206,37 @@ async def _side(place: DatabaseOptions) -> _Side:
 
 
 def _read(file: str) -> _Side:
+    from migrations.catalog.difference import check_lines
     from migrations.catalog.snapshot import fingerprint_of
 
     try:
         document = zlib.compress(Path(file).read_bytes(), level=1)
+        # Before anybody is asked for the other side.
+        check_lines(document)
         return _Side(fingerprint_of(document), document)
     except OSError as error:
-        raise WrongArgument(f"{file} cannot be read ({why_unreadable(error)})") from None
+        why = f"it cannot be read ({why_unreadable(error)})"
     except ValueError as error:
-        raise WrongArgument(f"{file}: {error}") from None
+        why = str(error)
+    raise WrongArgument(f"{escaped(file)}: {why}; write one with `ledger db snapshot --to FILE`")
 
 
 def _write(to: Path, document: bytes) -> None:
     try:
         to.write_bytes(document)
     except OSError as error:
-        raise WrongArgument(f"{to} cannot be written ({why_unreadable(error)})") from None
+        raise WrongArgument(
+            f"{escaped(str(to))} cannot be written ({why_unreadable(error)}); name another file"
+        ) from None
+
+
+def refuse_unwritable(file: Path | None) -> None:
+    """Raise `WrongArgument` for a file that cannot be, before anything takes time."""
+    if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
+        raise WrongArgument(
+            f"{escaped(str(file))} cannot be written, for there is no such folder; name a file in "
+            "one that is there"
+        )
 
 
 def _failed(failure: Failure | None, output: Output) -> ExitCode:
