@@ -144,7 +144,7 @@ async def list_(
             if sum(one.databases for one in pools) > SHOWN:
                 show_pools(pools, form)
                 return
-        most = None if every else form.at_most(limit)
+        most = None if every and limit is None else form.at_most(limit)
         found = await session.ledger.fleet.page(select, limit=most)
     form.rows(
         "fleet.list",
