@@ -155,6 +155,7 @@ def steady(text: str, rollout: str) -> str:
     """Without what differs from run to run."""
     text = text.replace(rollout, "ROLLOUT_")
     text = re.sub(r"plan [0-9a-f]{12}", "plan DIGEST", text)
+    text = re.sub(r"^[\d,]+ of [\d,]+ databases have answered\n", "", text, flags=re.M)
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "YYYY-MM-DD HH:MM:SS", text)
     text = re.sub(r"2 h \d\d min", "2 h MM min", text)
     return re.sub(r"^\d+(?= {2,}\d*[A-Z])", lambda one: "#" * len(one[0]), text, flags=re.M)
