@@ -69,8 +69,8 @@ class CheckService:
             if heard is not None and self._clock.monotonic() >= tell_at:
                 tell_at += TOLD_EVERY_S
                 before, answered = answered, await self._looks.number_of(check)
-                if answered > before:
-                    heard(answered, len(set(asked.databases)))
+                if before < answered < len(asked.databases):
+                    heard(answered, len(asked.databases))
             await self._clock.sleep(LOOK_EVERY_S)
         rows = await self._rows(check, tuple(dict.fromkeys(asked.databases)))
         return CheckResult(check, finished, position, CheckRows(rows))

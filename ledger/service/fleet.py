@@ -87,6 +87,11 @@ class FleetService:
             [connection.target.database],
         )
 
+    async def check_fact(self, database: str, fact: str, at: datetime) -> None:
+        """Raise what `record_fact` would refuse with now; nothing is recorded."""
+        fleet = await self._reader.existing(database)
+        rules.record_fact(fleet, database, fact, at, self._encoder.clock.now())
+
     async def record_fact(
         self, database: str, fact: str, at: datetime, asked: RequestContext
     ) -> bool:

@@ -92,6 +92,12 @@ def difference(expected: bytes, found: bytes, most: int | None = CHANGES_MAX) ->
     return CatalogDifference(tuple(changes), more)
 
 
+def check_lines(document: bytes) -> None:
+    """Raise ValueError for what is no snapshot."""
+    for line in lines_of(document):
+        _read(line)
+
+
 def called(kind: str, name: Name) -> str:
     """An object in words."""
     parts = [part for part in name if part]

@@ -99,17 +99,21 @@ class ScratchOptions(OptionGroup):
 
 def _of_file(kind: str, file: str, target: str) -> Schema:
     """What a file holds: statements, or a snapshot."""
+    from migrations.catalog.difference import check_lines
     from migrations.scratch.schema import CatalogSchema, SqlSchema
 
     try:
         content = Path(file).read_bytes()
         if kind == "snapshot":
-            return CatalogSchema(zlib.compress(content, level=1), target=target)
+            document = zlib.compress(content, level=1)
+            check_lines(document)
+            return CatalogSchema(document, target=target)
         return SqlSchema(content.decode(), file)
     except (OSError, UnicodeDecodeError) as error:
-        raise WrongArgument(
-            f"{escaped(file)} cannot be read ({why_unreadable(error)}); name another file"
-        ) from None
+        why = f"cannot be read ({why_unreadable(error)})"
+    except ValueError:
+        why = "is no snapshot of a schema, as `ledger db snapshot --to` writes one"
+    raise WrongArgument(f"{escaped(file)} {why}; name another file")
 
 
 def _is_address(text: str) -> bool:

@@ -35,7 +35,7 @@ GAP = 2
 INDENT = "    "
 STAYING = frozenset({"status", "event"})
 """Columns that leave last: they say what the others are about."""
-TOGETHER = re.compile(r"`[^`]+`|(?<![\w.:/=-])\d(?:[\d,]*\d)? [A-Za-z]+")
+TOGETHER = re.compile(r"`[^`]+`|(?<![\w.:/=-])\d(?:[\d,.]*\d)? [A-Za-z]+")
 """A command, or a number with what it counts."""
 UNBROKEN = "\x1f"
 """Stands for a blank at which no line ends; what is shown is escaped, so it has none of its own."""

@@ -23,10 +23,14 @@ def declared(given: Sequence[str] | None, settings: Settings) -> tuple[Variable,
     from ledger.contracts.registry import Variable
 
     found = {variable.name: variable for variable in settings.declared}
+    said: set[str] = set()
     for one in given or ():
         name, equals, value = one.partition("=")
         if not name.strip() or not equals:
             raise WrongArgument(f"--var {one} is no assignment; write --var NAME=VALUE")
+        if name.strip() in said:
+            raise WrongArgument(f"--var {name.strip()} is there twice; say it once")
+        said.add(name.strip())
         found[name.strip()] = Variable(name=name.strip(), value=value)
     return tuple(found[name] for name in sorted(found))
 

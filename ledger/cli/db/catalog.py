@@ -14,11 +14,11 @@ from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.help_page import WHICH_DATABASES
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.schemas import schemas_in
-from ledger.cli.db.options import file_option, write_file
+from ledger.cli.db.options import file_option, refuse_unwritable, write_file
 from ledger.cli.db.target import DatabaseOptions, connection_of
 from ledger.domain.wording import failure_text
 from ledger.errors import WrongArgument
-from migrations.printable import why_unreadable
+from migrations.printable import escaped, why_unreadable
 
 if TYPE_CHECKING:
     from migrations.catalog.difference import CatalogDifference, ObjectChange
@@ -74,6 +74,7 @@ async def snapshot(
     """
     from migrations.catalog.visit import visit
 
+    refuse_unwritable(to)
     found = await visit(connection_of(place), place.target_schema, keep=to is not None)
     taken = found.snapshot
     if taken is None:
@@ -122,7 +123,9 @@ async def diff(
     try:
         differs = difference(expected.document, found.document)
     except ValueError as error:
-        raise WrongArgument(f"{other}: {error}; write one with `ledger db snapshot --to`") from None
+        raise WrongArgument(
+            f"{escaped(other)}: {error}; write one with `ledger db snapshot --to FILE`"
+        ) from None
     show_difference(
         Output(output),
         "db.diff",
@@ -199,15 +202,19 @@ async def _side(place: DatabaseOptions) -> _Side:
 
 
 def _read(file: str) -> _Side:
+    from migrations.catalog.difference import check_lines
     from migrations.catalog.snapshot import fingerprint_of
 
     try:
         document = zlib.compress(Path(file).read_bytes(), level=1)
+        # Before anybody is asked for the other side.
+        check_lines(document)
         return _Side(fingerprint_of(document), document)
     except OSError as error:
-        raise WrongArgument(f"{file} cannot be read ({why_unreadable(error)})") from None
+        why = f"it cannot be read ({why_unreadable(error)})"
     except ValueError as error:
-        raise WrongArgument(f"{file}: {error}") from None
+        why = str(error)
+    raise WrongArgument(f"{escaped(file)}: {why}; write one with `ledger db snapshot --to FILE`")
 
 
 def _failed(failure: Failure | None, output: Output) -> ExitCode:

@@ -116,11 +116,20 @@ def file_option(help_text: str) -> Any:
     return typer.Option("--to", metavar="FILE", help=help_text, rich_help_panel=OUTPUT)
 
 
+def refuse_unwritable(file: Path | None) -> None:
+    """Raise `WrongArgument` for a file that cannot be, before anything takes time."""
+    if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
+        raise WrongArgument(
+            f"{escaped(str(file))} cannot be written, for there is no such folder; name a file in "
+            "one that is there"
+        )
+
+
 def write_file(file: Path, content: bytes) -> None:
     """Write what `--to` asks for. Raises `WrongArgument`."""
     try:
         file.write_bytes(content)
     except OSError as error:
         raise WrongArgument(
-            f"{escaped(str(file))} cannot be written ({why_unreadable(error)})"
+            f"{escaped(str(file))} cannot be written ({why_unreadable(error)}); name another file"
         ) from None

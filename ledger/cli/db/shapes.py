@@ -10,7 +10,7 @@ import typer
 from ledger.cli.app.command import command
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
-from ledger.cli.db.options import file_option, write_file
+from ledger.cli.db.options import file_option, refuse_unwritable, write_file
 from ledger.cli.db.target import DatabaseOptions, connection_of
 from ledger.domain.wording import failure_text
 
@@ -38,6 +38,7 @@ async def shapes(
     """
     from migrations.rehearsal.shapes import visited, written
 
+    refuse_unwritable(to)
     found = await visited(connection_of(place), place.target_schema)
     if not isinstance(found, tuple):
         say(f"ledger: {failure_text(found)}", always=True)

@@ -23,6 +23,7 @@ from ledger.cli.fleet import apply, check, fence, label, show
 from ledger.cli.fleet.groups import SHOWN, show_pools
 from ledger.cli.fleet.options import ConnectionOptions
 from ledger.cli.fleet.reading import ReadingOptions, tell_reading
+from ledger.errors import WrongArgument
 
 if TYPE_CHECKING:
     from ledger.domain.fleet import DatabaseRecord
@@ -145,7 +146,7 @@ async def list_(
             if sum(one.databases for one in pools) > SHOWN:
                 show_pools(pools, form)
                 return
-        most = None if every else form.at_most(limit)
+        most = None if every and limit is None else form.at_most(limit)
         found = await session.ledger.fleet.page(select, limit=most)
     form.rows(
         "fleet.list",
@@ -181,12 +182,15 @@ async def repoint(
     from ledger.domain.fleet_changes import WORDS
 
     changes = changes_of(database, place.url, place.fields())
+    if not changes and place.pool is None:
+        raise WrongArgument(
+            "say where it is now: --host, --port, --url, --dbname, --pool or another option; for "
+            "a database that was restored in place use `ledger fleet reinstate`"
+        )
     async with opened(ctx) as session:
         await session.ledger.fleet.check_repoint(database, place.pool, changes, why.asked())
-        where = (
-            ", ".join(f"{WORDS.get(name, name)}={value}" for name, value in changes.items())
-            or "the same place"
-        )
+        said = {**changes, **({"pool": place.pool} if place.pool is not None else {})}
+        where = ", ".join(f"{WORDS.get(name, name)}={value}" for name, value in said.items())
         confirm(session.ledger.name, [f"repoint 1 database, {database}, to {where}"], yes=yes)
         check = await session.ledger.fleet.repoint(database, place.pool, changes, why.asked())
         if check:

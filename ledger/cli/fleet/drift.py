@@ -34,8 +34,8 @@ SHORT = 12
 NAMED = 5
 COHORTS_SHOWN = 5
 """How many groups with the same migrations are told, of those that differ and of the rest."""
-CHANGES_SHOWN = 40
-"""Objects that differ, and statements, that people see of one schema; the JSON form has all."""
+CHANGES_SHOWN, CHANGES_LEAST = 80, 8
+"""Objects that differ, and statements, that are shown of all schemas, and of each; JSON has all."""
 
 
 def register(app: typer.Typer) -> None:
@@ -228,23 +228,24 @@ def _tell(
     output.lines([f"{number_of(cohort.size, 'database')} {with_}: {same:,} have the same schema"])
     if cohort.expected is None:
         output.lines(["as many have another one, so nobody can say which of them is right"])
+    shown = max(CHANGES_SHOWN // max(len(differs), 1), CHANGES_LEAST)
     for one in differs:
         fingerprint = one.fingerprint[:SHORT]
         lines = ["", f"{_named(one.databases, found, one.fingerprint)}  ({fingerprint})"]
         if one.difference is None:
             output.lines([*lines, f"  {one.why}"])
             continue
-        for change in one.difference.changes[:CHANGES_SHOWN]:
+        for change in one.difference.changes[:shown]:
             lines += [f"  {line}" for line in lines_of(change)]
-        more = len(one.difference.changes) - CHANGES_SHOWN + one.difference.more
+        more = len(one.difference.changes) - shown + one.difference.more
         if more > 0:
             lines.append(f"  … and {more:,} more; `-o json` has all of them")
         output.lines(lines)
         if sql and one.sql:
             output.text("  -- What would bring it back; nothing was run:")
-            for statement in one.sql[:CHANGES_SHOWN]:
+            for statement in one.sql[:shown]:
                 output.text("\n".join(f"  {line}" for line in statement.split("\n")))
-            if (more := len(one.sql) - CHANGES_SHOWN) > 0:
+            if (more := len(one.sql) - shown) > 0:
                 output.text(f"  -- and {number_of(more, 'statement')} more; `-o json` has them")
     if rest := cohort.schemas[len(differs) + 1 :] if differs else ():
         databases = number_of(sum(len(names) for _, names in rest), "database")

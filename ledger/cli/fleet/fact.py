@@ -66,7 +66,7 @@ async def record(
     """
     moment = moment_in("--at", at) or SYSTEM_CLOCK.now()
     async with opened(ctx) as session:
-        await session.ledger.fleet.check_known(database)
+        await session.ledger.fleet.check_fact(database, fact, moment)
         announce(session.ledger.name, [f"record {fact} of 1 database, {database}"])
         changed = await session.ledger.fleet.record_fact(database, fact, moment, why.asked())
     said = f"{fact} at {moment_text(moment)}"

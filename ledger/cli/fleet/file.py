@@ -65,6 +65,8 @@ def labels_of(words: Iterable[str]) -> dict[str, str]:
         name, equals, value = word.partition("=")
         if not name or not equals:
             raise WrongArgument(f"{word!r} is no label; write NAME=VALUE")
+        if name in labels:
+            raise WrongArgument(f"label {name!r} is there twice; say it once")
         labels[name] = value
     return labels
 

@@ -63,8 +63,10 @@ def show_pools(pools: Sequence[PoolNumbers], output: Output) -> None:
     by_pool: Counter[str] = Counter()
     for one in held:
         by_pool[one.pool] += one.databases
-    lines += [f"  pool {pool}: {_databases(n)}" for pool, n in by_pool.most_common(POOLS_SHOWN)]
-    lines += _other_pools("", [number for _, number in by_pool.most_common()])
+    # Of very many, the largest.
+    pools_told = by_pool.most_common() if len(by_pool) > POOLS_SHOWN else list(by_pool.items())
+    lines += [f"  pool {pool}: {_databases(n)}" for pool, n in pools_told[:POOLS_SHOWN]]
+    lines += _other_pools("", [number for _, number in pools_told])
     if gone := sum(one.databases for one in pools if one.status == "retired"):
         lines.append(f"  besides, {gone:,} retired")
     output.lines([*lines, "", "Lists: `ledger fleet list --all`, or `-s SELECTION`"])

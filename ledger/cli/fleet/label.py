@@ -65,6 +65,11 @@ async def label(
     from ledger.cli.fleet.file import changed_labels
 
     database, said = ("", words) if select else (words[0], words[1:])
+    if select and "=" not in words[0] and not _takes_away(words[0]):
+        raise WrongArgument(
+            f"{words[0]!r} is no label, and a database has no place beside --select; "
+            "write NAME=VALUE, or leave one of both out"
+        )
     removed = [*(remove or ()), *(word[:-1] for word in said if _takes_away(word))]
     wanted = changed_labels([word for word in said if not _takes_away(word)], removed)
     if both := sorted(wanted.keys() & set(removed)):

@@ -64,7 +64,7 @@ async def status(
     """
     async with opened(ctx) as session:
         service, form = session.ledger.status, Output(output)
-        most = None if every else form.at_most(limit)
+        most = None if every and limit is None else form.at_most(limit)
         lists = every or behind or problems or limit or not form.for_people
 
         async def look() -> _Look:

@@ -78,9 +78,10 @@ def place_of(paths: Sequence[Path], folder: Path) -> NamedFiles:
         return NamedFiles(paths[0])
     for one in paths:
         if not one.is_file():
-            raise WrongArgument(
-                f"there is no file {escaped(str(one))}; name one folder, or files of one folder"
-            )
+            what = f"there is no file {escaped(str(one))}"
+            if one.is_dir():
+                what = f"{escaped(str(one))} is a folder, and stands beside others"
+            raise WrongArgument(f"{what}; name one folder, or files of one folder")
     resolved = [one.resolve() for one in paths]
     home = folder.resolve()
     if not all(home in one.parents for one in resolved):

@@ -13,7 +13,7 @@ from ledger.cli.app.command import command, opened
 from ledger.cli.app.help_page import WHICH_EVENTS
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.record.options import LogOptions
-from ledger.cli.record.rows import event_row, refuse_unknown_types
+from ledger.cli.record.rows import event_row, refuse_unknown_stream, refuse_unknown_types
 
 if TYPE_CHECKING:
     from ledger.contracts.envelope import Recorded
@@ -56,6 +56,7 @@ async def events(
     """
     form = Output(output)
     refuse_unknown_types(chosen.kind or ())
+    refuse_unknown_stream(chosen.stream or "")
     _refuse_endless(form, follow)
     most, search = chosen.at_most(form), chosen.search()
     forward = chosen.after is not None

@@ -11,13 +11,14 @@ import typer
 from ledger.cli.app import completion
 from ledger.cli.app.command import command, opened, tell_behind
 from ledger.cli.app.help_page import CommandGroup
-from ledger.cli.app.moments import SinceOption, UntilOption, moment_in
+from ledger.cli.app.moments import SinceOption, UntilOption, moments_between
 from ledger.cli.app.option_groups import OptionGroup
 from ledger.cli.app.options import SelectOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption
 from ledger.domain.wording import number_of, took_text
 
 if TYPE_CHECKING:
+    from ledger.cli.app.command import Session
     from ledger.service.performance import DurationReport, MigrationReport, ReportSubject
 
 MIGRATIONS = 10
@@ -60,12 +61,8 @@ class ReportOptions(OptionGroup):
         """What the report is about. Raises `WrongArgument`."""
         from ledger.service.performance import ReportSubject
 
-        return ReportSubject(
-            tuple(versions or ()),
-            moment_in("--since", self.since),
-            moment_in("--until", self.until),
-            self.select,
-        )
+        since, until = moments_between(self.since, self.until)
+        return ReportSubject(tuple(versions or ()), since, until, self.select)
 
 
 def register(app: typer.Typer) -> None:
@@ -107,7 +104,8 @@ async def migrations(
     """
     form = Output(output)
     async with opened(ctx) as session:
-        found = await session.ledger.performance.migrations(which.asked(versions), limit)
+        asked = await _asked(session, which, versions)
+        found = await session.ledger.performance.migrations(asked, limit)
         await tell_behind(session)
     form.rows(
         "report.migrations",
@@ -135,7 +133,7 @@ async def durations(
     """
     form = Output(output)
     async with opened(ctx) as session:
-        asked = which.asked(versions)
+        asked = await _asked(session, which, versions)
         found = await session.ledger.performance.durations(asked, limit, slowest)
         await tell_behind(session)
     slow = list(_slowest(found, form))
@@ -149,6 +147,17 @@ async def durations(
     if form.for_people and slow:
         form.lines(["", f"The slowest {number_of(len(slow), 'run')}:"])
         form.rows("report.durations", slow, SLOW_COLUMNS, empty="")
+
+
+async def _asked(
+    session: Session, which: ReportOptions, versions: list[str] | None
+) -> ReportSubject:
+    """What the report is about. Raises `WrongArgument`, and for a selection as all commands do."""
+    asked = which.asked(versions)
+    if asked.select:
+        # A selection that cannot be followed is refused; an empty report would hide it.
+        await session.ledger.fleet.page(asked.select, limit=1)
+    return asked
 
 
 def _migration(one: MigrationReport, form: Output) -> dict[str, Any]:

@@ -67,6 +67,21 @@ def refuse_unknown_types(kinds: Sequence[str]) -> None:
             raise WrongArgument(f"no event is of the type {escaped(kind)!r}; {like}")
 
 
+def refuse_unknown_stream(beginning: str) -> None:
+    """Raise `WrongArgument` for what no stream begins with: nothing would ever match it."""
+    from ledger.contracts.streams import Stream
+    from ledger.errors import WrongArgument
+
+    known = dict.fromkeys(one.value.partition("<")[0] for one in Stream)
+    whole = [one for one in known if not one.endswith("-")]
+    named = any(one.startswith(beginning) for one in known)
+    if not named and not any(beginning.startswith(one) for one in known if one not in whole):
+        raise WrongArgument(
+            f"no stream begins with {escaped(beginning)!r}; there are {', '.join(whole)}, "
+            "rollout-ID and check-ID"
+        )
+
+
 def told(event: Event) -> str:
     """An event's fields that people look for, in one line."""
     body = event.model_dump(mode="json")

@@ -18,7 +18,7 @@ from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.schemas import schemas_in
 from ledger.cli.app.scratch import EMPTY, FOLDER, ScratchOptions, say_left_over
 from ledger.cli.app.variables import declared, reading_of
-from ledger.cli.db.options import TimeoutOptions
+from ledger.cli.db.options import TimeoutOptions, refuse_unwritable
 from ledger.cli.rehearsal.choice import RehearsalChoice, RehearsalWish, chosen
 from ledger.cli.rehearsal.options import RehearsedOptions, ResultOptions
 from ledger.errors import LedgerError, WrongArgument
@@ -74,7 +74,7 @@ async def rehearse_folder(
 
     settings, target = flags_of(ctx).load().settings, schemas_in(which.schema)[0]
     variables = declared(which.var, settings)
-    _refuse_unwritable(results.junit)
+    refuse_unwritable(results.junit)
     migrations = await _loaded(which, variables)
     shapes = _shapes(which.rows_like)
     home = which.fixtures or _beside(which.folder)
@@ -128,15 +128,6 @@ def _beside(folder: Path) -> Path:
     from migrations.formats.multi_folder import folders_of
 
     return folders_of(folder)[0].parent / FIXTURES
-
-
-def _refuse_unwritable(file: Path | None) -> None:
-    """Raise `WrongArgument` before anything takes time."""
-    if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
-        raise WrongArgument(
-            f"{escaped(str(file))} cannot be written, for there is no such folder; name a file in "
-            "one that is there"
-        )
 
 
 async def _rehearsed(

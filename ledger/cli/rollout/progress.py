@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from ledger.cli.app.output import QUIET, console, say
+from ledger.cli.app.stream import width_of
 from ledger.domain.tally import SETTLED, state_words
 from ledger.domain.wording import IN_QUEUE, alike, number_of
 from migrations.clock import SYSTEM_CLOCK, Clock
@@ -32,6 +33,10 @@ AT_ONCE = ("no_broker",)
 """Of these, what whoever leads has made sure of, so that it needs no time to be believed."""
 TOLD_ONE_BY_ONE = 5
 """Databases that failed for one reason and are told each by itself; of more they are counted."""
+CAUSES_TOLD = 10
+"""Causes of failures that are told each by itself; of more, databases and causes are counted."""
+WIDE, BAR_MOST, BAR_LEAST = 100, 40, 10
+"""Columns of a terminal with room, and those of a bar there and elsewhere."""
 COUNTED_EVERY_S = 10.0
 """How often the number of those that are only counted is told."""
 WAITS_SHOWN = 3
@@ -57,13 +62,19 @@ def display(known: Collection[Attempt] = ()) -> Iterator[Display]:
     if not sys.stderr.isatty():
         yield Lines(known)
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.table import Column
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns, TextColumn("{task.fields[note]}"), console=console(stderr=True)
-    ) as bars:
+    count = TextColumn("{task.completed:,.0f}/{task.total:,.0f}", justify="right")
+    # Where there is no room, the notes go on in a line of their own, and no number is cut.
+    note = TextColumn("{task.fields[note]}", table_column=Column(no_wrap=False))
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=_bar_width()), count, note)
+    with Progress(*columns, console=console(stderr=True)) as bars:
         yield Bars(bars, known)
+
+
+def _bar_width() -> int:
+    return BAR_MOST if width_of(sys.stderr) >= WIDE else BAR_LEAST
 
 
 class News:
@@ -79,6 +90,8 @@ class News:
         self._waiting_since: dict[tuple[str, str], float] = {}
         self._known = frozenset(self._said)
         self._counted: dict[tuple[str, str], int] = {}
+        self._causes: dict[str, dict[str, None]] = {}
+        """By state, the causes that are told; nothing takes the place of one."""
         self._count_at = 0.0
 
     def of(self, status: RolloutStatus) -> list[str]:
@@ -111,7 +124,13 @@ class News:
                 causes.setdefault((one.status, why), []).append(one)
         now, over = self._clock.monotonic(), status.status in ENDED or status.status == "halted"
         due = over or now >= self._count_at
+        beside: dict[str, list[int]] = {}
         for (state, why), failed in causes.items():
+            named = self._causes.setdefault(state, {})
+            if len(named) >= CAUSES_TOLD and why not in named:
+                beside.setdefault(state, []).append(len(failed))
+                continue
+            named[why] = None
             told = [one for one in failed if _failure(*_attempt(one)) in self._said]
             for one in [*told, *(one for one in failed if one not in told)][:TOLD_ONE_BY_ONE]:
                 sentence = f"{one.database} {state_words(one.status)}: {one.problem}"
@@ -123,6 +142,15 @@ class News:
                 # Of very many, only some are at hand.
                 number = f"{'at least ' if status.more else ''}{number_of(more, 'more database')}"
                 yield ("more", state, why, str(more)), f"{number} {state_words(state)}: {why}"
+        for state, numbers in beside.items():
+            if due and sum(numbers) > self._counted.get((state, ""), 0):
+                self._counted[state, ""] = sum(numbers)
+                self._count_at = now + COUNTED_EVERY_S
+                number = f"{'at least ' if status.more else ''}"
+                number += number_of(sum(numbers), "more database")
+                reasons = number_of(len(numbers), "other reason")
+                key = ("more", state, "", str(sum(numbers)))
+                yield key, f"{number} {state_words(state)}, for {reasons}"
 
     def _lasting(self, status: RolloutStatus) -> list[DatabaseLine]:
         """Databases that have waited for the same thing for a while; a mere queue is no news."""

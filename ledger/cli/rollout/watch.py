@@ -157,12 +157,19 @@ async def _how_to_go_on(session: Session, rollout: str) -> str:
     )
     try:
         leader = await session.ledger.leader()
+        course = await session.ledger.rollouts.course(rollout)
     except AWAY as lost:
         return f"{told(lost)}, so nobody can say whether the rollout goes on. {commands}"
     if leader and leader.is_silent:
         return (
             f"Nothing goes on: {leader.name} leads and {leader.silence}. "
             f"`{TAKE_OVER}` leads in its place. {commands}"
+        )
+    if leader and course.status in STILL:
+        return (
+            f"The rollout is {state_words(course.status)}, {leader.name} leads: what runs "
+            f"finishes, and nothing else is ordered. See `ledger rollout status {rollout}`, go "
+            f"on: `ledger rollout resume {rollout}`, abort: `ledger rollout abort {rollout}`."
         )
     if leader:
         return f"The rollout goes on, {leader.name} leads. {commands}"

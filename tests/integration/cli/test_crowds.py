@@ -7,6 +7,7 @@ meant, `LEDGER_TEST_SCREENS=write pytest` writes them anew.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -48,6 +49,23 @@ READ: tuple[Words, ...] = (
     ("agents",),
     ("plan",),
 )
+NEWER: tuple[Words, ...] = (
+    ("traces", "show"),
+    ("traces", "show", LONG),
+    ("report", "migrations"),
+    ("report", "durations", "-s", "tier=gold"),
+    ("audit", "verify"),
+    ("audit", "unreadable"),
+    ("replay",),
+    ("events", "--limit", "5"),
+    ("keys", "list"),
+    ("notify", "list"),
+    ("bundle", "list"),
+    ("lint",),
+    ("plan", "-o", "markdown"),
+    ("rollout", "abort"),
+)
+"""What tells times, or nothing of the crowd: it is no snapshot, and bounded all the same."""
 ASKED: tuple[Words, ...] = (
     ("rollout", "resume"),
     ("rollout", "retry"),
@@ -137,6 +155,7 @@ def steady(text: str, rollout: str) -> str:
     """Without what differs from run to run."""
     text = text.replace(rollout, "ROLLOUT_")
     text = re.sub(r"plan [0-9a-f]{12}", "plan DIGEST", text)
+    text = re.sub(r"^[\d,]+ of [\d,]+ databases have answered\n", "", text, flags=re.M)
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "YYYY-MM-DD HH:MM:SS", text)
     text = re.sub(r"2 h \d\d min", "2 h MM min", text)
     return re.sub(r"^\d+(?= {2,}\d*[A-Z])", lambda one: "#" * len(one[0]), text, flags=re.M)
@@ -171,6 +190,20 @@ async def test_what_is_shown_of_a_bad_night_fits_and_is_as_it_was_looked_at(
     assert max(long.values()) < LINES_AT_MOST, long
 
 
+async def test_newer_commands_are_bounded_whole_lines_and_one_document_for_programs(
+    room: Room,
+) -> None:
+    seen = await screens(room, 60, NEWER, b"n\n")
+    # A page for GitHub has lines as they are, so that nothing in them becomes markup.
+    wrong = {words: found for words, one in seen.items() if (found := faults(one, 60))}
+    assert {words for words in wrong if "markdown" not in words} == set(), wrong
+    assert max(len(one.lines) for one in seen.values()) < LINES_AT_MOST
+    forms = tuple((*words, "-o", "json") for words in NEWER if words[0] not in ("plan", "rollout"))
+    for words, one in (await screens(room, 200, forms)).items():
+        (document,) = (line for line in one.lines if line.startswith("{"))
+        assert json.loads(document)["version"] == 1, words
+
+
 async def test_the_first_screenful_has_totals_and_the_first_problem(room: Room) -> None:
     totals = {("rollout", "status"): room.crowd.size, ("status",): room.crowd.size - 1}
     for words, screen in (await screens(room, 80, tuple(totals))).items():
@@ -186,10 +219,17 @@ async def test_no_state_is_left_out_however_many_causes_failures_have(room: Room
     assert [*dict.fromkeys(told)] == ["failed", "blocked", "running", "ordered", "pending"]
 
 
+SILVER = "tier=silver,pool!=eu"
 LOOKS: dict[int, Words] = {
     60: ("fleet", "check", "-s", "pool!=eu"),
-    5_000: ("fleet", "check", "-s", "tier=silver,pool!=eu"),
+    5_000: ("fleet", "check", "-s", SILVER),
 }
+MOMENTS: tuple[Words, ...] = (
+    ("check", "-s", SILVER),
+    ("drift", "--no-sql", "-s", SILVER),
+    ("check", "--all", "-s", "id in (tenant-0003,tenant-0005,tenant-0007,tenant-0011)"),
+)
+"""Looks at what is going on there, and at schemas."""
 LED: tuple[Words, ...] = (
     LOOKS[60],
     ("fleet", "check", "--problems", "-s", "id in (tenant-0005,tenant-0015)"),
@@ -207,7 +247,11 @@ async def test_what_a_look_at_all_of_them_finds_is_told_by_cause(room: Room) -> 
         watched = await room.reads(("rollout", "watch", "--timeout", "0.5"), 80)
         assert FORGED.search("\n".join(watched.lines)) is None
         assert "\x07" not in watched.raw
+        assert "The rollout is halted" in "\n".join(watched.lines), "it does not go on by itself"
         looked = await screens(room, columns, commands)
+        for words in MOMENTS:
+            looked |= await screens(room, columns, (words,))
     assert {words: found for words, one in looked.items() if (found := faults(one, columns))} == {}
     assert len(looked[look].lines) < SCREENFUL
+    assert max(len(one.lines) for one in looked.values()) < LINES_AT_MOST
     as_it_was(room, f"{room.crowd.size}-databases-looked-at", looked)

@@ -11,7 +11,7 @@ import pytest
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.output import Output, OutputFormat
 from ledger.cli.db.progress import Telling
-from ledger.cli.rollout.progress import COUNTED_EVERY_S, LASTING_S, Lines, News
+from ledger.cli.rollout.progress import CAUSES_TOLD, COUNTED_EVERY_S, LASTING_S, Lines, News
 from ledger.cli.rollout.status import headlines, show_rollout
 from ledger.cli.rollout.watch import conclude, ending
 from ledger.domain.waiting import Reason
@@ -283,3 +283,23 @@ def test_a_wait_of_one_database_is_told_at_once_and_then_less_and_less_often(
     assert capsys.readouterr().err == ""
     telling.waiting("a lock, held by pid 7 (psql), 0 s", 0.0, 2.0)
     assert "(for 0 s), next try in 2.0 s" in capsys.readouterr().err, "so is one that begins anew"
+
+
+def test_of_very_many_causes_the_first_are_told_and_the_others_counted() -> None:
+    clock = ManualClock()
+    news = News(clock)
+    failed = [
+        DatabaseLine(f"t{at:03}", 0, "failed", 1, problem=f"row {at} has no number")
+        for at in range(200)
+    ]
+    blocked = DatabaseLine("t900", 0, "blocked", 1, problem="in doubt")
+    told = news.of(status(*failed[:100], blocked))
+    assert [one for one in told if "failed: row" in one] == [
+        f"t{at:03} failed: row {at} has no number" for at in range(CAUSES_TOLD)
+    ]
+    assert "90 more databases failed, for 90 other reasons" in told
+    assert "t900 blocked: in doubt" in told, "failures do not hide it"
+    clock.passed_s += COUNTED_EVERY_S
+    again = news.of(status(*failed, blocked))
+    assert again == ["190 more databases failed, for 190 other reasons"]
+    assert news.of(status(*failed, blocked)) == []

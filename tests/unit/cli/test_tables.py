@@ -98,3 +98,10 @@ def test_a_name_in_another_script_keeps_the_columns_in_line() -> None:
     rows = [{"a": "数据库", "b": "1"}, {"a": "acme", "b": "2"}]
     _, body = lines_of(["a", "b"], rows, 80)
     assert list(body) == ["数据库  1", "acme    2"]
+
+
+def test_a_number_stays_with_its_unit_where_a_line_ends() -> None:
+    for number in ("0.388 s", "1,200 rows", "12.3 min", "5 ms"):
+        for width in range(20, 40):
+            told = paragraph(f"wave one of three took about {number}, as far as it is known", width)
+            assert number in "\n".join(told), (number, width)
