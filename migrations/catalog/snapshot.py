@@ -117,9 +117,9 @@ class _Writer:
         self.size = 0
         self.take(f'{{"form": {FORM}, "scope": "{scope}"}}'.encode())
 
-    def take(self, line: bytes) -> None:
-        data = line + b"\n"
-        self.objects += 1
+    def take(self, lines: bytes) -> None:
+        data = lines + b"\n"
+        self.objects += data.count(b"\n")
         self.size += len(data)
         if self.size > SNAPSHOT_MAX_BYTES:
             raise TooMuch(
@@ -231,8 +231,17 @@ class _Lines:
         self._in_order = in_order
         self._held: list[tuple[list[str], bytes]] = []
 
-    def take(self, line: bytes) -> None:
-        """Most lines are columns, and taken as they are."""
+    def take(self, lines: bytes) -> None:
+        """Most lines are columns, come all of a table's together, and are taken as they are."""
+        plain = self._in_order and self._names.schema is None
+        if plain and _LISTED not in lines and not any(mark in lines for mark in _TENANTS):
+            self._release()
+            self._take(lines)
+            return
+        for line in lines.split(b"\n"):
+            self._line(line)
+
+    def _line(self, line: bytes) -> None:
         if _LISTED in line:
             line = worded(line.decode("utf-8", "surrogateescape")).encode(
                 "utf-8", "surrogateescape"
