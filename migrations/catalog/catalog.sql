@@ -76,7 +76,8 @@ WITH place AS MATERIALIZED (
     WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
 ), extended AS MATERIALIZED (
     SELECT e.classid, e.objid FROM pg_catalog.pg_depend AS e
-    WHERE e.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char" AND e.objid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+    WHERE e.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
+        AND e.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char" AND e.objid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
 ), said AS MATERIALIZED (
     SELECT d.classoid, d.objoid, d.objsubid, d.description FROM pg_catalog.pg_description AS d
     WHERE d.objoid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
@@ -197,8 +198,9 @@ WHERE r.relkind OPERATOR(pg_catalog.<>) 'S'::pg_catalog."char"
 -- Those of views follow from the view's text. In which order a table has its columns is not said: one that
 -- was added later stands last. What few columns have is put together for them alone. All lines of a relation
 -- are one row: what is done per row, here, on the line and behind it, costs more than most of what they say.
-SELECT 'column', r.called, r.relname::pg_catalog.text, NULL,
-    pg_catalog.string_agg(pg_catalog.concat('{"is": ', CASE WHEN a.attidentity OPERATOR(pg_catalog.<>) ''::pg_catalog."char" OR a.attgenerated OPERATOR(pg_catalog.<>) ''::pg_catalog."char"
+SELECT 'column', r.called, r.relname::pg_catalog.text, NULL, c.lines
+FROM (SELECT l.attrelid, pg_catalog.string_agg(l.line, E'\n' ORDER BY l.attname) AS lines FROM (
+SELECT a.attrelid, a.attname, pg_catalog.concat('{"is": ', CASE WHEN a.attgenerated OPERATOR(pg_catalog.<>) ''::pg_catalog."char"
         OR a.attcollation OPERATOR(pg_catalog.<>) t.typcollation OR a.attstorage OPERATOR(pg_catalog.<>) t.typstorage
         OR a.attcompression OPERATOR(pg_catalog.<>) ''::pg_catalog."char" OR a.attstattarget OPERATOR(pg_catalog.>=) 0 OR a.attoptions IS NOT NULL
         OR a.attfdwoptions IS NOT NULL OR a.attacl IS NOT NULL OR d.description IS NOT NULL
@@ -228,9 +230,13 @@ SELECT 'column', r.called, r.relname::pg_catalog.text, NULL,
     ELSE pg_catalog.concat('{"type": ', pg_catalog.to_json(pg_catalog.format_type(a.atttypid, a.atttypmod)),
         CASE WHEN g.adbin IS NOT NULL THEN pg_catalog.concat(', "default": ',
             pg_catalog.to_json(pg_catalog.pg_get_expr(g.adbin, 0::pg_catalog.oid))) END,
-        CASE WHEN a.attnotnull THEN pg_catalog.concat(', "not_null": ', :not_null) END, '}') END,
-        ', "kind": "column", "name": [', r.place, ', ', pg_catalog.to_json(a.attname::pg_catalog.text), ']}'),
-        E'\n' ORDER BY a.attname)
+        CASE WHEN a.attidentity OPERATOR(pg_catalog.=) 'a'::pg_catalog."char" THEN ', "identity": "always"'
+            WHEN a.attidentity OPERATOR(pg_catalog.=) 'd'::pg_catalog."char" THEN ', "identity": "by default"' END,
+        CASE WHEN a.attnotnull THEN pg_catalog.concat(', "not_null": ', :not_null) END,
+        CASE WHEN o.seqrelid IS NOT NULL THEN pg_catalog.format(', "identity_sequence": {"max": %s, "min": %s, '
+            '"cache": %s, "cycle": %s, "start": %s, "increment": %s}', o.seqmax, o.seqmin, o.seqcache,
+            CASE WHEN o.seqcycle THEN 'true' ELSE 'false' END, o.seqstart, o.seqincrement) END, '}') END,
+        ', "kind": "column", "name": [', r.place, ', ', pg_catalog.to_json(a.attname::pg_catalog.text), ']}') AS line
 FROM rel AS r
 JOIN pg_catalog.pg_attribute AS a ON a.attrelid OPERATOR(pg_catalog.=) r.oid AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
 JOIN pg_catalog.pg_type AS t ON t.oid OPERATOR(pg_catalog.=) a.atttypid
@@ -242,7 +248,7 @@ LEFT JOIN said AS d ON d.objoid OPERATOR(pg_catalog.=) r.oid AND d.objsubid OPER
 WHERE r.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,f}'::pg_catalog."char"[])
     OR r.relkind OPERATOR(pg_catalog.=) ANY ('{v,m}'::pg_catalog."char"[])
         AND (a.atthasdef OR a.attacl IS NOT NULL OR d.description IS NOT NULL OR a.attoptions IS NOT NULL)
-GROUP BY r.oid, r.called, r.relname, r.place
+OFFSET 0) AS l GROUP BY l.attrelid) AS c JOIN rel AS r ON r.oid OPERATOR(pg_catalog.=) c.attrelid
 
 -- name: constraints
 -- NOT NULL is said of the column; it is an object with a name since 18 only. What a partition has from its

@@ -35,6 +35,7 @@ _LINE = (
     """'", "name": ', pg_catalog.jsonb_build_array(o.a, o.b, o.c), '}')"""
 )
 """An object as one JSON text in the form that PostgreSQL gives to a jsonb."""
+_BRANCH = "SELECT o.kind, o.a, o.b, o.c, {} FROM (\n{}\n) AS o (kind, a, b, c, said)"
 _IN_LINES = ("columns",)
 """Branches whose last column is whole lines already, of all objects of one relation."""
 
@@ -58,8 +59,7 @@ def rows(schema: str, version: int, branches: Mapping[str, bool]) -> str:
     """All objects of a database, or of one schema of it, in the order of the canonical form."""
     values = _expressions(version) | {"target_schema": schema or None}
     chosen = [
-        f"SELECT o.kind, o.a, o.b, o.c, {'o.said' if name in _IN_LINES else _LINE} FROM (\n"
-        f"{bind(text, values)}\n) AS o (kind, a, b, c, said)"
+        _BRANCH.format("o.said" if name in _IN_LINES else _LINE, bind(text, values))
         for name, text in _STATEMENTS.items()
         if name not in _NO_BRANCH
         and branches.get(name, True)
