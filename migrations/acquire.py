@@ -72,6 +72,7 @@ LOCK_WITH_FACTS = {
     "journal_owner": text,
     "default_grants": text,
     "event_triggers": boolean,
+    "out_of_the_ordinary": boolean,
 }
 """The columns of the statement `lock_with_facts`, and how they are read."""
 
@@ -208,11 +209,10 @@ def facts_statement(
     for schema in schemas_of(target, settings):
         problems.append(statement("target_problem", target=schema, role=settings.role))
     values["target_problem"] = Expression(f"coalesce({', '.join(f'({one})' for one in problems)})")
-    values |= _surroundings(settings.role)
-    return statement(name, **values)
+    return statement(name, **{**_surroundings(settings.role), **values})
 
 
-def _surroundings(role: str | None) -> dict[str, Expression]:
+def _surroundings(role: str | None) -> dict[str, SqlValue]:
     return {
         "journal_owner": journal.journal_owner(role),
         "default_grants": Expression(statement("default_grants")),
@@ -277,8 +277,17 @@ async def _lock_with_facts(
 
     Raises ClockApart.
     """
-    told = connection.get_server_pid()
-    values = {"key_data_pid": told, "lock_key": key.value}
+    values: dict[str, SqlValue] = {
+        "key_data_pid": connection.get_server_pid(),
+        "lock_key": key.value,
+        "out_of_the_ordinary": False,
+    }
+    if settings.role is None:
+        ordinary: dict[str, SqlValue] = dict.fromkeys(("journal_owner", "default_grants"))
+        values |= ordinary | {
+            "event_triggers": False,
+            "out_of_the_ordinary": Expression(statement("out_of_the_ordinary")),
+        }
     query = facts_statement("lock_with_facts", target, settings, **values)
     asked_at = clock.now() if clock else None
     first = f"{set_later(connection)}{our_path(connection)}"
@@ -292,6 +301,9 @@ async def _lock_with_facts(
         raise
     if clock is not None and asked_at is not None:
         clock.check(row["clock"], asked_at)
+    if row["out_of_the_ordinary"] and not row["installed"]:
+        around = statement("surroundings", **_surroundings(settings.role))
+        row |= dict(*await connection.fetch(around))
     return row["locked"], facts_of(connection, row)
 
 

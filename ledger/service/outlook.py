@@ -27,6 +27,7 @@ from ledger.store.views.port import Views
 from migrations.lint.finding import Effect, LargestTable, Severity, size_text
 from migrations.lint.judgement import LintOptions, LintQuestion
 from migrations.lint.outlook import Consequence, MigrationOutlook, TracedMigration, outlooks
+from migrations.lint.squawk import NOT_ASKED, ask_squawk, squawk_here
 from migrations.model.migration import Direction
 
 SizesOf = Callable[[Collection[str], Sequence[str], float], Awaitable[dict[str, LargestTable]]]
@@ -98,6 +99,8 @@ class PlanEvidence:
     """What is known beside texts and log: what a trace saw, by version."""
 
     traced: Mapping[str, TracedMigration] = field(default_factory=dict)
+    squawk: bool = False
+    """Whether it is asked, if it is installed."""
 
 
 def plain_name(name: str) -> str:
@@ -140,7 +143,11 @@ class PlanReader:
         judged = frozenset(ref.version for ref in plan.steps)
         migrations = await bundle_migrations(plan, self._stored) if judged else ()
         question = LintQuestion(migrations, judged, True, today.date(), options)
-        told = await asyncio.to_thread(outlooks, question, direction, evidence.traced)
+        squawk = NOT_ASKED
+        if evidence.squawk and direction is Direction.UP:
+            asked = [one for one in migrations if one.version in judged]
+            squawk = await ask_squawk(asked, squawk_here())
+        told = await asyncio.to_thread(outlooks, question, direction, evidence.traced, squawk)
         found = {one.version: one for one in told}
         names = {name for one in told for name in _named(one)}
         limit_mb = options.limits.large_table_mb

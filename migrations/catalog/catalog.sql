@@ -76,7 +76,8 @@ WITH place AS MATERIALIZED (
     WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
 ), extended AS MATERIALIZED (
     SELECT e.classid, e.objid FROM pg_catalog.pg_depend AS e
-    WHERE e.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char" AND e.objid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+    WHERE e.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
+        AND e.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char" AND e.objid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
 ), said AS MATERIALIZED (
     SELECT d.classoid, d.objoid, d.objsubid, d.description FROM pg_catalog.pg_description AS d
     WHERE d.objoid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
@@ -92,7 +93,8 @@ WITH place AS MATERIALIZED (
 ), rel AS MATERIALIZED (
     SELECT c.oid, c.relname, c.relkind, c.relowner, c.relacl, c.relpersistence, c.reloptions, c.relam,
         c.reltoastrelid, c.relrowsecurity, c.relforcerowsecurity, c.relreplident, c.relpartbound, c.relispartition,
-        c.reloftype, c.relnamespace, s.called, s.nspname
+        c.reloftype, c.relnamespace, s.called, s.nspname,
+        pg_catalog.concat(pg_catalog.to_json(s.called), ', ', pg_catalog.to_json(c.relname::pg_catalog.text)) AS place
     FROM pg_catalog.pg_class AS c JOIN space AS s ON s.oid OPERATOR(pg_catalog.=) c.relnamespace
     WHERE c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f,S}'::pg_catalog."char"[])
         AND NOT EXISTS (SELECT FROM extended AS e
@@ -148,7 +150,13 @@ SELECT CASE WHEN r.relkind OPERATOR(pg_catalog.=) 'v'::pg_catalog."char" THEN 'v
         WHEN r.relkind OPERATOR(pg_catalog.=) 'm'::pg_catalog."char" THEN 'materialized view'
         WHEN r.relkind OPERATOR(pg_catalog.=) 'f'::pg_catalog."char" THEN 'foreign table' ELSE 'table' END,
     r.called, r.relname::pg_catalog.text, NULL,
-    pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+    CASE WHEN r.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog."char" AND r.relacl IS NULL AND r.reloptions IS NULL
+        AND r.relpersistence OPERATOR(pg_catalog.=) 'p'::pg_catalog."char" AND t.oid IS NULL
+        AND r.relam OPERATOR(pg_catalog.=) 2::pg_catalog.oid AND NOT r.relrowsecurity AND NOT r.relforcerowsecurity
+        AND r.relreplident OPERATOR(pg_catalog.=) 'd'::pg_catalog."char" AND r.relpartbound IS NULL AND h.parents IS NULL
+        AND r.reloftype OPERATOR(pg_catalog.=) 0::pg_catalog.oid AND d.description IS NULL
+    THEN pg_catalog.concat('{"owner": ', pg_catalog.to_json(pg_catalog.pg_get_userbyid(r.relowner)), '}')
+    ELSE pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
         'owner', pg_catalog.pg_get_userbyid(r.relowner),
         'acl', :acl_relation,
         'unlogged', CASE WHEN r.relpersistence OPERATOR(pg_catalog.=) 'u'::pg_catalog."char" THEN true END,
@@ -171,7 +179,7 @@ SELECT CASE WHEN r.relkind OPERATOR(pg_catalog.=) 'v'::pg_catalog."char" THEN 'v
         'of_type', CASE WHEN r.reloftype OPERATOR(pg_catalog.<>) 0::pg_catalog.oid THEN pg_catalog.format_type(r.reloftype, NULL) END,
         'definition', CASE WHEN r.relkind OPERATOR(pg_catalog.=) ANY ('{v,m}'::pg_catalog."char"[]) THEN pg_catalog.pg_get_viewdef(r.oid) END,
         'server', v.srvname, 'server_options', f.ftoptions,
-        'comment', d.description))::pg_catalog.text
+        'comment', d.description))::pg_catalog.text END
 FROM rel AS r
 LEFT JOIN said AS d ON d.objoid OPERATOR(pg_catalog.=) r.oid AND d.objsubid OPERATOR(pg_catalog.=) 0
     AND d.classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
@@ -188,9 +196,11 @@ WHERE r.relkind OPERATOR(pg_catalog.<>) 'S'::pg_catalog."char"
 
 -- name: columns
 -- Those of views follow from the view's text. In which order a table has its columns is not said: one that
--- was added later stands last. What few columns have is put together for them alone.
-SELECT 'column', r.called, r.relname::pg_catalog.text, a.attname::pg_catalog.text,
-    CASE WHEN a.attidentity OPERATOR(pg_catalog.<>) ''::pg_catalog."char" OR a.attgenerated OPERATOR(pg_catalog.<>) ''::pg_catalog."char"
+-- was added later stands last. What few columns have is put together for them alone. All lines of a relation
+-- are one row: what is done per row, here, on the line and behind it, costs more than most of what they say.
+SELECT 'column', r.called, r.relname::pg_catalog.text, NULL, c.lines
+FROM (SELECT l.attrelid, pg_catalog.string_agg(l.line, E'\n' ORDER BY l.attname) AS lines FROM (
+SELECT a.attrelid, a.attname, pg_catalog.concat('{"is": ', CASE WHEN a.attgenerated OPERATOR(pg_catalog.<>) ''::pg_catalog."char"
         OR a.attcollation OPERATOR(pg_catalog.<>) t.typcollation OR a.attstorage OPERATOR(pg_catalog.<>) t.typstorage
         OR a.attcompression OPERATOR(pg_catalog.<>) ''::pg_catalog."char" OR a.attstattarget OPERATOR(pg_catalog.>=) 0 OR a.attoptions IS NOT NULL
         OR a.attfdwoptions IS NOT NULL OR a.attacl IS NOT NULL OR d.description IS NOT NULL
@@ -220,7 +230,13 @@ SELECT 'column', r.called, r.relname::pg_catalog.text, a.attname::pg_catalog.tex
     ELSE pg_catalog.concat('{"type": ', pg_catalog.to_json(pg_catalog.format_type(a.atttypid, a.atttypmod)),
         CASE WHEN g.adbin IS NOT NULL THEN pg_catalog.concat(', "default": ',
             pg_catalog.to_json(pg_catalog.pg_get_expr(g.adbin, 0::pg_catalog.oid))) END,
-        CASE WHEN a.attnotnull THEN pg_catalog.concat(', "not_null": ', :not_null) END, '}') END
+        CASE WHEN a.attidentity OPERATOR(pg_catalog.=) 'a'::pg_catalog."char" THEN ', "identity": "always"'
+            WHEN a.attidentity OPERATOR(pg_catalog.=) 'd'::pg_catalog."char" THEN ', "identity": "by default"' END,
+        CASE WHEN a.attnotnull THEN pg_catalog.concat(', "not_null": ', :not_null) END,
+        CASE WHEN o.seqrelid IS NOT NULL THEN pg_catalog.format(', "identity_sequence": {"max": %s, "min": %s, '
+            '"cache": %s, "cycle": %s, "start": %s, "increment": %s}', o.seqmax, o.seqmin, o.seqcache,
+            CASE WHEN o.seqcycle THEN 'true' ELSE 'false' END, o.seqstart, o.seqincrement) END, '}') END,
+        ', "kind": "column", "name": [', r.place, ', ', pg_catalog.to_json(a.attname::pg_catalog.text), ']}') AS line
 FROM rel AS r
 JOIN pg_catalog.pg_attribute AS a ON a.attrelid OPERATOR(pg_catalog.=) r.oid AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
 JOIN pg_catalog.pg_type AS t ON t.oid OPERATOR(pg_catalog.=) a.atttypid
@@ -232,17 +248,35 @@ LEFT JOIN said AS d ON d.objoid OPERATOR(pg_catalog.=) r.oid AND d.objsubid OPER
 WHERE r.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,f}'::pg_catalog."char"[])
     OR r.relkind OPERATOR(pg_catalog.=) ANY ('{v,m}'::pg_catalog."char"[])
         AND (a.atthasdef OR a.attacl IS NOT NULL OR d.description IS NOT NULL OR a.attoptions IS NOT NULL)
+OFFSET 0) AS l GROUP BY l.attrelid) AS c JOIN rel AS r ON r.oid OPERATOR(pg_catalog.=) c.attrelid
 
 -- name: constraints
 -- NOT NULL is said of the column; it is an object with a name since 18 only. What a partition has from its
--- table, and what the server derives for partitions, is theirs.
+-- table, and what the server derives for partitions, is theirs. Those of the plainest kinds, on one column, are
+-- written here as `pg_get_constraintdef` would.
 SELECT 'constraint', r.called, r.relname::pg_catalog.text, k.conname::pg_catalog.text,
-    pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+    CASE WHEN x.reloptions IS NULL AND g.constrained IS NULL AND d.description IS NULL
+        AND (i.indexrelid IS NULL OR i.indisvalid AND NOT i.indisclustered)
+    THEN pg_catalog.concat('{"definition": ', pg_catalog.to_json(coalesce(CASE
+        WHEN pg_catalog.cardinality(k.conkey) OPERATOR(pg_catalog.<>) 1 OR k.condeferrable OR NOT k.convalidated THEN NULL
+        WHEN k.contype OPERATOR(pg_catalog.=) ANY ('{p,u}'::pg_catalog."char"[]) AND i.indnatts OPERATOR(pg_catalog.=) 1 :plain_nulls
+        THEN (SELECT pg_catalog.format('%s (%I)', CASE WHEN i.indisprimary THEN 'PRIMARY KEY' ELSE 'UNIQUE' END, a.attname)
+            FROM pg_catalog.pg_attribute AS a
+            WHERE a.attrelid OPERATOR(pg_catalog.=) k.conrelid AND a.attnum OPERATOR(pg_catalog.=) k.conkey[1])
+        WHEN k.contype OPERATOR(pg_catalog.=) 'f'::pg_catalog."char" AND k.confupdtype OPERATOR(pg_catalog.=) 'a'::pg_catalog."char"
+            AND k.confdeltype OPERATOR(pg_catalog.=) 'a'::pg_catalog."char" AND k.confmatchtype OPERATOR(pg_catalog.=) 's'::pg_catalog."char"
+        THEN (SELECT pg_catalog.format('FOREIGN KEY (%I) REFERENCES %s(%I)', a.attname,
+                k.confrelid::pg_catalog.regclass, o.attname)
+            FROM pg_catalog.pg_attribute AS a, pg_catalog.pg_attribute AS o
+            WHERE a.attrelid OPERATOR(pg_catalog.=) k.conrelid AND a.attnum OPERATOR(pg_catalog.=) k.conkey[1]
+                AND o.attrelid OPERATOR(pg_catalog.=) k.confrelid AND o.attnum OPERATOR(pg_catalog.=) k.confkey[1])
+        END, pg_catalog.pg_get_constraintdef(k.oid))), '}')
+    ELSE pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
         'definition', pg_catalog.pg_get_constraintdef(k.oid),
         'index_options', CASE WHEN x.reloptions IS NOT NULL THEN :options_index END,
         'index_state', :index_state,
         'enforced_by_triggers', CASE WHEN g.constrained IS NOT NULL THEN g.enabled END,
-        'comment', d.description))::pg_catalog.text
+        'comment', d.description))::pg_catalog.text END
 FROM rel AS r
 JOIN pg_catalog.pg_constraint AS k ON k.conrelid OPERATOR(pg_catalog.=) r.oid
 LEFT JOIN pg_catalog.pg_index AS i ON i.indexrelid OPERATOR(pg_catalog.=) k.conindid
@@ -259,29 +293,36 @@ WHERE k.contype OPERATOR(pg_catalog.=) ANY ('{c,f,p,u,x}'::pg_catalog."char"[]) 
 -- name: indexes
 -- Those of constraints are the constraints', those of partitions their table's. Of the plainest kind, the text
 -- is put together here as `pg_get_indexdef` would: that one opens the table, which takes a new session long.
-SELECT 'index', r.called, x.relname::pg_catalog.text, NULL,
-    pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
-        'definition', CASE WHEN a.attname IS NOT NULL THEN pg_catalog.format('CREATE %sINDEX %I ON %I.%I USING %I (%I)',
-                CASE WHEN i.indisunique THEN 'UNIQUE ' END, x.relname, r.nspname, r.relname, m.amname, a.attname)
-            ELSE pg_catalog.pg_get_indexdef(i.indexrelid) END,
-        'state', :index_state,
-        'statistics', CASE WHEN i.indexprs IS NOT NULL THEN (
+SELECT 'index', n.called, n.relname, NULL,
+    CASE WHEN n.is_plain THEN pg_catalog.concat('{"definition": ', pg_catalog.to_json(n.definition), '}')
+    ELSE pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+        'definition', n.definition,
+        'state', n.state,
+        'statistics', CASE WHEN n.has_expressions THEN (
             SELECT pg_catalog.jsonb_agg(pg_catalog.concat(a.attnum, ':', a.attstattarget) ORDER BY a.attnum)
-            FROM pg_catalog.pg_attribute AS a WHERE a.attrelid OPERATOR(pg_catalog.=) x.oid AND a.attstattarget OPERATOR(pg_catalog.>=) 0) END,
-        'comment', d.description))::pg_catalog.text
-FROM rel AS r
-JOIN pg_catalog.pg_index AS i ON i.indrelid OPERATOR(pg_catalog.=) r.oid
-JOIN pg_catalog.pg_class AS x ON x.oid OPERATOR(pg_catalog.=) i.indexrelid
-JOIN pg_catalog.pg_am AS m ON m.oid OPERATOR(pg_catalog.=) x.relam
-LEFT JOIN pg_catalog.pg_opclass AS o ON o.oid OPERATOR(pg_catalog.=) i.indclass[0]
-LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid OPERATOR(pg_catalog.=) i.indrelid AND a.attnum OPERATOR(pg_catalog.=) i.indkey[0]
-    AND r.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog."char" AND i.indnatts OPERATOR(pg_catalog.=) 1 AND i.indpred IS NULL AND x.reloptions IS NULL
-    AND i.indoption[0] OPERATOR(pg_catalog.=) 0 AND o.opcdefault AND o.opcintype OPERATOR(pg_catalog.=) a.atttypid
-    AND i.indcollation[0] OPERATOR(pg_catalog.=) a.attcollation :plain_nulls
-LEFT JOIN pg_catalog.pg_constraint AS k ON k.conindid OPERATOR(pg_catalog.=) i.indexrelid AND k.conrelid OPERATOR(pg_catalog.=) i.indrelid
-    AND k.contype OPERATOR(pg_catalog.=) ANY ('{p,u,x}'::pg_catalog."char"[])
-LEFT JOIN said AS d ON d.objoid OPERATOR(pg_catalog.=) x.oid AND d.classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objsubid OPERATOR(pg_catalog.=) 0
-WHERE NOT x.relispartition AND k.oid IS NULL
+            FROM pg_catalog.pg_attribute AS a WHERE a.attrelid OPERATOR(pg_catalog.=) n.oid AND a.attstattarget OPERATOR(pg_catalog.>=) 0) END,
+        'comment', n.description))::pg_catalog.text END
+FROM (SELECT r.called, x.relname::pg_catalog.text AS relname, x.oid, d.description, i.indexprs IS NOT NULL AS has_expressions,
+        i.indisvalid AND NOT i.indisclustered AND i.indexprs IS NULL AND d.description IS NULL AS is_plain,
+        :index_state AS state,
+        coalesce(CASE WHEN r.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog."char" AND i.indnatts OPERATOR(pg_catalog.=) 1
+                AND i.indpred IS NULL AND x.reloptions IS NULL AND i.indoption[0] OPERATOR(pg_catalog.=) 0 AND o.opcdefault :plain_nulls
+            THEN (SELECT pg_catalog.format('CREATE %sINDEX %I ON %I.%I USING %I (%I)',
+                    CASE WHEN i.indisunique THEN 'UNIQUE ' END, x.relname, r.nspname, r.relname, m.amname, a.attname)
+                FROM pg_catalog.pg_attribute AS a
+                WHERE a.attrelid OPERATOR(pg_catalog.=) i.indrelid AND a.attnum OPERATOR(pg_catalog.=) i.indkey[0]
+                    AND a.atttypid OPERATOR(pg_catalog.=) o.opcintype AND a.attcollation OPERATOR(pg_catalog.=) i.indcollation[0])
+            END, pg_catalog.pg_get_indexdef(i.indexrelid)) AS definition
+    FROM rel AS r
+    JOIN pg_catalog.pg_index AS i ON i.indrelid OPERATOR(pg_catalog.=) r.oid
+    JOIN pg_catalog.pg_class AS x ON x.oid OPERATOR(pg_catalog.=) i.indexrelid
+    JOIN pg_catalog.pg_am AS m ON m.oid OPERATOR(pg_catalog.=) x.relam
+    LEFT JOIN pg_catalog.pg_opclass AS o ON o.oid OPERATOR(pg_catalog.=) i.indclass[0]
+    LEFT JOIN pg_catalog.pg_constraint AS k ON k.conindid OPERATOR(pg_catalog.=) i.indexrelid AND k.conrelid OPERATOR(pg_catalog.=) i.indrelid
+        AND k.contype OPERATOR(pg_catalog.=) ANY ('{p,u,x}'::pg_catalog."char"[])
+    LEFT JOIN said AS d ON d.objoid OPERATOR(pg_catalog.=) x.oid AND d.classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objsubid OPERATOR(pg_catalog.=) 0
+    WHERE NOT x.relispartition AND k.oid IS NULL
+    OFFSET 0) AS n
 
 -- name: sequences
 -- That of an identity column is the column's.

@@ -35,6 +35,9 @@ _LINE = (
     """'", "name": ', pg_catalog.jsonb_build_array(o.a, o.b, o.c), '}')"""
 )
 """An object as one JSON text in the form that PostgreSQL gives to a jsonb."""
+_BRANCH = "SELECT o.kind, o.a, o.b, o.c, {} FROM (\n{}\n) AS o (kind, a, b, c, said)"
+_IN_LINES = ("columns",)
+"""Branches whose last column is whole lines already, of all objects of one relation."""
 
 
 def opening(schema: str) -> str:
@@ -56,7 +59,7 @@ def rows(schema: str, version: int, branches: Mapping[str, bool]) -> str:
     """All objects of a database, or of one schema of it, in the order of the canonical form."""
     values = _expressions(version) | {"target_schema": schema or None}
     chosen = [
-        bind(text, values)
+        _BRANCH.format("o.said" if name in _IN_LINES else _LINE, bind(text, values))
         for name, text in _STATEMENTS.items()
         if name not in _NO_BRANCH
         and branches.get(name, True)
@@ -66,9 +69,9 @@ def rows(schema: str, version: int, branches: Mapping[str, bool]) -> str:
         f'o.{column} COLLATE pg_catalog."C" NULLS FIRST' for column in ("kind", "a", "b", "c")
     )
     return (
-        f"{bind(_STATEMENTS['common'], values)}\nSELECT {_LINE} FROM (\n"
+        f"{bind(_STATEMENTS['common'], values)}\nSELECT o.lines FROM (\n"
         + "\nUNION ALL\n".join(chosen)
-        + f"\n) AS o (kind, a, b, c, said) ORDER BY {parts}"
+        + f"\n) AS o (kind, a, b, c, lines) ORDER BY {parts}"
     )
 
 

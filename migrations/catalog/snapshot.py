@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -39,6 +40,8 @@ _IN_ORDER = ("UTF8", "LATIN1")
 """Encodings in which the server sorts as we do; of others, lines are sorted here."""
 _TENANTS = (b'"acl": ', b'"owner": ', b'"roles": ')
 """What in a line may be a tenant's own."""
+_OWNED = re.compile(rb'\{"is": \{"owner": ("[^"\\]*")\}, "kind": ')
+"""How a line begins that says of an object nothing but whose it is, as those of most tables do."""
 _LISTED = b"(ARRAY['"
 """Where a list may be written in two ways."""
 _WITH_ROLES = "default privileges"
@@ -117,9 +120,9 @@ class _Writer:
         self.size = 0
         self.take(f'{{"form": {FORM}, "scope": "{scope}"}}'.encode())
 
-    def take(self, line: bytes) -> None:
-        data = line + b"\n"
-        self.objects += 1
+    def take(self, lines: bytes) -> None:
+        data = lines + b"\n"
+        self.objects += data.count(b"\n")
         self.size += len(data)
         if self.size > SNAPSHOT_MAX_BYTES:
             raise TooMuch(
@@ -230,9 +233,19 @@ class _Lines:
         self._take = take
         self._in_order = in_order
         self._held: list[tuple[list[str], bytes]] = []
+        self._owners: dict[bytes, bytes] = {}
 
-    def take(self, line: bytes) -> None:
-        """Most lines are columns, and taken as they are."""
+    def take(self, lines: bytes) -> None:
+        """Most lines are columns, come all of a table's together, and are taken as they are."""
+        plain = self._in_order and self._names.schema is None
+        if plain and _LISTED not in lines and not any(mark in lines for mark in _TENANTS):
+            self._release()
+            self._take(lines)
+            return
+        for line in lines.split(b"\n"):
+            self._line(line)
+
+    def _line(self, line: bytes) -> None:
         if _LISTED in line:
             line = worded(line.decode("utf-8", "surrogateescape")).encode(
                 "utf-8", "surrogateescape"
@@ -241,6 +254,13 @@ class _Lines:
         if plain and not any(mark in line for mark in _TENANTS):
             self._release()
             self._take(line)
+            return
+        owned = _OWNED.match(line)
+        if owned is not None and self._in_order:
+            self._release()
+            self._take(
+                b'{"is": {"owner": %s}%s' % (self._owner(owned[1]), line[owned.end(1) + 1 :])
+            )
             return
         found = json.loads(line.decode("utf-8", "surrogateescape"))
         kind, name = found["kind"], found["name"]
@@ -254,6 +274,13 @@ class _Lines:
             return
         self._release()
         self._take(said)
+
+    def _owner(self, said: bytes) -> bytes:
+        """An owner as tenants share him, in JSON."""
+        if (known := self._owners.get(said)) is None:
+            role = self._names.role(json.loads(said))
+            known = self._owners[said] = json.dumps(role, ensure_ascii=False).encode()
+        return known
 
     def finish(self) -> None:
         """Nothing comes any more."""

@@ -15,15 +15,13 @@ from dataclasses import dataclass
 from migrations.lint.finding import Effect, LintFinding, Severity
 from migrations.lint.judgement import LintQuestion, judge
 from migrations.lint.rules import REGISTRY
-from migrations.lint.squawk import SquawkAnswer
+from migrations.lint.squawk import NOT_ASKED, SquawkAnswer
 from migrations.model.migration import Direction, Migration, Section
 from migrations.preflight.touched_tables import touched_by_each
 from migrations.sql.data_loss import lost_by
 from migrations.sql.grammar import parse
 from migrations.sql.summary import kind_label
 from migrations.target.holder import MODES
-
-_NOT_ASKED = SquawkAnswer(False, problem="squawk was not asked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +77,19 @@ class MigrationOutlook:
 
 
 def outlooks(
-    question: LintQuestion, direction: Direction, traced: Mapping[str, TracedMigration]
+    question: LintQuestion,
+    direction: Direction,
+    traced: Mapping[str, TracedMigration],
+    squawk: SquawkAnswer = NOT_ASKED,
 ) -> tuple[MigrationOutlook, ...]:
     """What each judged migration does in this direction, in the order of the folder.
 
-    `traced` are those that ran on a scratch database, by version.
+    `traced` are those that ran on a scratch database, by version; `squawk` is what that says.
     """
     chosen = [one for one in question.migrations if one.version in question.judged]
     sections = [one.section(direction) for one in chosen]
     touched = touched_by_each(section for section in sections if section is not None)
-    found = _findings(question) if direction is Direction.UP else {}
+    found = _findings(question, squawk) if direction is Direction.UP else {}
     told = []
     for migration, section in zip(chosen, sections, strict=True):
         if section is None:
@@ -101,9 +102,9 @@ def outlooks(
     return tuple(told)
 
 
-def _findings(question: LintQuestion) -> dict[str, list[LintFinding]]:
+def _findings(question: LintQuestion, squawk: SquawkAnswer) -> dict[str, list[LintFinding]]:
     """What rules find, those that a comment lets pass among it: they do what they do."""
-    judgement = judge(question, _NOT_ASKED)
+    judgement = judge(question, squawk)
     by_migration: dict[str, list[LintFinding]] = {}
     for one in (*judgement.findings, *(finding for finding, _ in judgement.ignored)):
         by_migration.setdefault(one.migration, []).append(one)

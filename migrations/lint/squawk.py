@@ -64,6 +64,9 @@ class SquawkAnswer:
     release: str = ""
 
 
+NOT_ASKED = SquawkAnswer(False, problem="squawk was not asked")
+
+
 class _Unusable(Exception):
     """It cannot be used; the message says why."""
 

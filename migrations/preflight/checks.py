@@ -20,6 +20,8 @@ from migrations.target.holder import MODES, conflicting
 
 SHOWN = 3
 """Names in one sentence."""
+APPLICATIONS = 4
+"""Programs with connections that are named."""
 MB = 2**20
 SEE_ALL = "grant pg_read_all_stats or pg_monitor to our login"
 NEVER_SAID = "no backup_query is set, and this server archives nothing"
@@ -96,7 +98,7 @@ def _rights(situation: Situation) -> Measured:
     if situation.answers.touched.creates and not said["may_make"]:
         where = said["makes_in"] or "any schema of its search_path"
         lacks.append(f"{role} lacks CREATE in {where}")
-    others = [f"{table} belongs to {owner}" for table, owner in said["others"] or ()]
+    others = [f"{table} belongs to {owner}" for table, owner in sorted(said["others"] or ())]
     if others:
         shown = _listed(others)
         lacks.append(f"{shown}: GRANT the owner to {role}")
@@ -109,7 +111,7 @@ def _primary(situation: Situation) -> Measured:
 
 
 def _server_version(situation: Situation) -> Measured:
-    major = situation.of(PreflightQuestion.SERVER)["version"] // 10_000
+    major = int(situation.of(PreflightQuestion.SERVER)["version"]) // 10_000
     return Measured(major, "the server is older than what migrations are run on; upgrade it")
 
 
@@ -130,7 +132,7 @@ def _unanswered(situation: Situation, question: PreflightQuestion) -> Measured:
 
 
 def _invalid_indexes(situation: Situation) -> Measured:
-    names = situation.of(PreflightQuestion.TABLES).get("invalid") or []
+    names = sorted(situation.of(PreflightQuestion.TABLES).get("invalid") or ())
     return Measured(
         len(names), f"{_listed(names)}; DROP INDEX CONCURRENTLY, or REINDEX INDEX CONCURRENTLY"
     )
@@ -138,8 +140,25 @@ def _invalid_indexes(situation: Situation) -> Measured:
 
 def _in_the_way(situation: Situation) -> list[_Row]:
     """The locks that ours would wait for, of whatever is no autovacuum."""
-    rows = situation.of(PreflightQuestion.LOCKS).get("lockers") or ()
-    return [row for row in rows if _conflicts(row) and not _is_autovacuum(row)]
+    return [row for row in _lockers(situation) if _conflicts(row) and not _is_autovacuum(row)]
+
+
+def _lockers(situation: Situation) -> list[_Row]:
+    """Every lock on what is touched, the longest held first, each table's in the order of pids."""
+    said = situation.of(PreflightQuestion.LOCKS)
+    found = [_aged(row, said["now"]) for row in said.get("lockers") or ()]
+    return sorted(found, key=lambda row: (row["age"] is not None, -(row["age"] or 0), row["pid"]))
+
+
+def _aged(row: _Row, now: float) -> _Row:
+    """A row with how long ago what it says was: `None` where that is hidden."""
+    return {
+        **row,
+        **{
+            age: None if row.get(since) is None else now - row[since]
+            for age, since in (("age", "since"), ("still", "still_since"))
+        },
+    }
 
 
 def _conflicts(row: _Row) -> bool:
@@ -167,7 +186,8 @@ def _is_idle(row: _Row) -> bool:
 
 
 def _snapshots(situation: Situation) -> Measured:
-    rows = situation.of(PreflightQuestion.SNAPSHOTS).get("snapshots") or ()
+    said = situation.of(PreflightQuestion.SNAPSHOTS)
+    rows = [_aged(row, said["now"]) for row in said.get("snapshots") or ()]
     return _oldest(rows, "age", "CONCURRENTLY waits for its end")
 
 
@@ -192,14 +212,29 @@ def _who(row: _Row) -> str:
 
 
 def _autovacuums(situation: Situation, *, wraps: bool) -> Measured:
+    said = situation.of(PreflightQuestion.LOCKS)
     rows = [
         row
-        for row in situation.of(PreflightQuestion.LOCKS).get("lockers") or ()
-        if _is_autovacuum(row) and row["wraps"] is wraps
+        for row in _lockers(situation)
+        if _is_autovacuum(row) and _prevents_wraparound(row, said) is wraps
     ]
     tables = sorted({row["table"] for row in rows})
     given = "it does not give way; wait for its end" if wraps else "it gives way to our lock"
     return Measured(len(tables), f"autovacuum is at work on {_listed(tables)}: {given}")
+
+
+def _prevents_wraparound(row: _Row, said: _Row) -> bool:
+    """Whether an autovacuum on this table does not give way: its text says so, or the ages do."""
+    if (row["prevents"] or 0) > 0:
+        return True
+    if row["relkind"] == "p":
+        # It has no rows of its own.
+        return False
+    options = dict(one.split("=", 1) for one in row["options"] or ())
+    freezes_at = int(said["freezes_at"])
+    if (own := options.get("autovacuum_freeze_max_age")) is not None:
+        freezes_at = min(freezes_at, int(own))
+    return bool(row["frozen"] > freezes_at or row["multixacts"] > int(said["multixacts_at"]))
 
 
 def _slots(situation: Situation) -> Measured:
@@ -242,8 +277,10 @@ def _largest(rows: Sequence[Sequence[Any]], unit: int) -> Measured:
 
 def _connections(situation: Situation) -> Measured:
     said = situation.of(PreflightQuestion.CONNECTIONS)
-    share = 100 * said["connections"] / max(said["connections_at_most"], 1)
-    by_name = [f"{number} of {name}" for name, number in said["applications"] or ()]
+    rows = said["of"] or ()
+    share = 100 * sum(row["number"] for row in rows) / max(int(said["at_most"]), 1)
+    here = sorted((-row["here"], row["app"] or "no name") for row in rows if row["here"])
+    by_name = [f"{-number} of {name}" for number, name in here[:APPLICATIONS]]
     return Measured(share, f"in this database {', '.join(by_name) or 'none'}")
 
 
@@ -269,13 +306,12 @@ def _asked_backup(situation: Situation) -> Measured:
     if PreflightQuestion.ARCHIVER not in situation.answers.said:
         return _unanswered(situation, PreflightQuestion.ARCHIVER)
     said = situation.of(PreflightQuestion.ARCHIVER)
-    if not said["on"]:
+    if said["mode"] == "off":
         return Measured(None, NEVER_SAID)
-    if said["age"] is None:
+    if said["at"] is None:
         return Measured(None, "this server archives, and has not archived anything yet")
-    return Measured(
-        max(said["age"], 0) / 3600, "since the archiver's last file; see archive_command"
-    )
+    age_s = max(said["now"] - said["at"], 0)
+    return Measured(age_s / 3600, "since the archiver's last file; see archive_command")
 
 
 def _window(situation: Situation) -> Measured:

@@ -42,6 +42,12 @@ class PreflightQuestion(StrEnum):
     SPACE = "space"
 
 
+CLOSED = "permission denied for view {view}"
+"""What the server says of a view, and we of the functions under it."""
+_VIEWS = {PreflightQuestion.SERVER: "pg_roles"}
+"""What it is about, where it is not about sessions."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answers:
     """What the server said to each question, or why not; nothing where there was nothing to ask."""
@@ -74,7 +80,16 @@ async def answers(
             except asyncpg.PostgresError as alone:
                 await _leave(connection, alone)
                 refused[one] = escaped(str(alone).partition("\n")[0])
-    return Answers(said, refused, touched)
+    closed = {
+        one: CLOSED.format(view=_VIEWS.get(one, "pg_stat_activity"))
+        for one, answer in said.items()
+        if answer.get("may_see") is False
+    }
+    return Answers(
+        {one: answer for one, answer in said.items() if one not in closed},
+        refused | closed,
+        touched,
+    )
 
 
 def single_select(query: str) -> bool:

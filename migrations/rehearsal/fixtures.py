@@ -12,6 +12,7 @@ of each; nothing else raises an error. Comments right above a statement ask for 
     -- ledger:expect error 23514         -- ledger:within 200 ms
 
 In a before file, `-- ledger:loses TABLE[.COLUMN] WHY` says what the way back cannot bring back.
+Placeholders of declared variables are filled as in migrations (`migrations.formats.variables`).
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from pathlib import Path
 
 from migrations.errors import FileNameError, FolderError, MarkerError
 from migrations.formats.encoding import text_of
+from migrations.formats.variables import read
 from migrations.model.migration import Migration, SourceFile, Statement
 from migrations.printable import escaped, why_unreadable
-from migrations.sql.statements import split
 
 BEFORE = ".before.sql"
 AFTER = ".after.sql"
@@ -96,26 +97,35 @@ class Fixtures:
     unread: tuple[str, ...] = ()
 
 
-def load_fixtures(folder: Path, migrations: Sequence[Migration], *, needed: bool) -> Fixtures:
+def load_fixtures(
+    folder: Path,
+    migrations: Sequence[Migration],
+    *,
+    needed: bool,
+    variables: Mapping[str, str] | None = None,
+) -> Fixtures:
     """What stands in `folder` for these migrations; nothing if it is not there, unless `needed`.
+
+    `variables` are the values of placeholders, by name.
 
     Raises LoadError: for what cannot be read, names no migration, or asks for what there is not.
     """
     names = _names(folder, needed)
     known = {name: one.version for one in migrations for name in (one.version, one.label)}
+    values = variables or {}
     before: dict[str, SeedFile] = {}
     after: dict[str, CheckFile] = {}
     for name in names:
         if name.endswith(BEFORE):
             version = _version(folder, name, BEFORE, known, before)
-            before[version] = _seeds(*_text(folder, name))
+            before[version] = _seeds(*_text(folder, name), values)
         elif name.endswith(AFTER):
             version = _version(folder, name, AFTER, known, after)
-            after[version] = _checks(*_text(folder, name))
-    first = _seeds(*_text(folder, FIRST)) if FIRST in names else None
-    read = tuple(name for name in names if name == FIRST or name.endswith((BEFORE, AFTER)))
-    unread = tuple(_shown(folder, name) for name in names if name not in read)
-    return Fixtures(first, before, after, unread if read or needed else ())
+            after[version] = _checks(*_text(folder, name), values)
+    first = _seeds(*_text(folder, FIRST), values) if FIRST in names else None
+    played = tuple(name for name in names if name == FIRST or name.endswith((BEFORE, AFTER)))
+    unread = tuple(_shown(folder, name) for name in names if name not in played)
+    return Fixtures(first, before, after, unread if played or needed else ())
 
 
 def _names(folder: Path, needed: bool) -> list[str]:
@@ -174,18 +184,18 @@ def _text(folder: Path, name: str) -> tuple[str, str]:
     return shown, text_of(SourceFile(shown, content))
 
 
-def _seeds(name: str, text: str) -> SeedFile:
+def _seeds(name: str, text: str, values: Mapping[str, str]) -> SeedFile:
     losses = []
     for line, word, rest in _asked(text):
         said = _LOSS.fullmatch(rest)
         if word != "loses" or said is None:
             raise _wrong(name, line, word, rest)
         losses.append(DeclaredLoss(said["what"], said["why"], line))
-    return SeedFile(name, split(text, file=name), tuple(losses))
+    return SeedFile(name, read(text, values, file=name).statements, tuple(losses))
 
 
-def _checks(name: str, text: str) -> CheckFile:
-    statements = split(text, file=name)
+def _checks(name: str, text: str, values: Mapping[str, str]) -> CheckFile:
+    statements = read(text, values, file=name).statements
     asked = list(_asked(text))
     checks = []
     for statement in statements:

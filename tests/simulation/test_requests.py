@@ -21,7 +21,9 @@ from ledger.contracts.registry import Connection
 from ledger.contracts.reports import AttemptFinished
 from ledger.domain.refusals import BusyDatabases, RequestRefusal, WrongStatus
 from ledger.errors import AnotherLeader, LedgerError, StaleTerm
+from ledger.leader.inspector import KEPT_S, TRIM_EVERY_S
 from ledger.service.plans import PlanRequest
+from ledger.store.port import FoundLook
 from migrations.model.attempt import Verdict
 from tests.support.engine_places import migration, table
 from tests.support.manual_clock import simulate
@@ -177,3 +179,18 @@ def test_a_request_that_is_refused_leaves_no_trace() -> None:
         assert len(house.stores.log.events) == before
 
     assert not told(story).events(RetryRequested)
+
+
+def test_schemas_that_were_sent_are_forgotten_though_nobody_looks_any_more() -> None:
+    async def story(house: SimulatedHouse) -> None:
+        looks = house.stores.looks
+        leader = house.lead()
+        await looks.put([FoundLook("check-one", "db0", 1, True, 1, b"{}", "a schema")])
+        await house.clock.sleep(TRIM_EVERY_S)
+        assert await looks.snapshots("one", ["db0"]) == {"db0": "a schema"}
+        await house.clock.sleep(KEPT_S + TRIM_EVERY_S)
+        assert await looks.snapshots("one", ["db0"]) == {}
+        assert [one.database for one in await looks.of_check("one")] == ["db0"]
+        await leader.dies()
+
+    told(story)

@@ -111,7 +111,7 @@ async def lint(
     """
     from migrations.errors import FolderError, FormatError, LoadError, VariableError
     from migrations.lint.judgement import Judgement, unreadable
-    from migrations.lint.squawk import SquawkAnswer
+    from migrations.lint.squawk import NOT_ASKED
 
     settings = flags_of(ctx).load().settings
     options = options_of(settings)
@@ -130,7 +130,7 @@ async def lint(
     except LoadError as error:
         found = Judgement((unreadable(error, options),))
         scope = Scope(frozenset(), True, "nothing, for the folder cannot be read")
-        answer = SquawkAnswer(False, problem="squawk was not asked")
+        answer = NOT_ASKED
     else:
         scope = await scope_of(ctx, place, migrations, which)
         found, answer = await _found(ctx, scratch if trace else None, place, migrations, scope)

@@ -70,6 +70,7 @@ async def rehearse_folder(
     hold. Rows come from tests/VERSION.before.sql, checks from tests/VERSION.after.sql. The scratch
     database is dropped afterwards. Ends with 1 if a migration failed.
     """
+    from ledger.domain.variables import samples
     from migrations.rehearsal.fixtures import load_fixtures
 
     settings, target = flags_of(ctx).load().settings, schemas_in(which.schema)[0]
@@ -78,7 +79,9 @@ async def rehearse_folder(
     migrations = await _loaded(which, variables)
     shapes = _shapes(which.rows_like)
     home = which.fixtures or _beside(which.folder)
-    fixtures = load_fixtures(home, migrations, needed=which.fixtures is not None)
+    fixtures = load_fixtures(
+        home, migrations, needed=which.fixtures is not None, variables=samples(variables)
+    )
     kind = where.source[0]
     wanted = RehearsalWish(which.every, which.after, kind, where.fleet_database or "")
     choice = await chosen(ctx, which.folder, which.format, variables, migrations, wanted)

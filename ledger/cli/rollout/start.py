@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -207,6 +208,8 @@ async def _drawn(
     *,
     sql: bool,
 ) -> _Drawn:
+    from ledger.service.outlook import PlanEvidence
+
     async with opened(ctx) as session:
         request = plan_request(
             travel,
@@ -236,7 +239,10 @@ async def _drawn(
             sizes_of,
             options_of(session.settings),
             SYSTEM_CLOCK.now(),
-            traced.evidence() if traced else None,
+            replace(
+                traced.evidence() if traced else PlanEvidence(),
+                squawk=session.settings.lint.squawk,
+            ),
         )
     return _Drawn(preview, outlook, texts, traced)
 

@@ -55,6 +55,17 @@ async def test_a_plan_says_what_each_migration_does_and_how_risky_that_is(
     assert "not rehearsed" in shown.out
 
 
+async def test_a_plan_weighs_what_squawk_finds_too(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    assert (await ledger("up", "--yes")).code == 0
+    await asyncio.to_thread(write, migrations, "3_again.sql", "REINDEX TABLE parcels;")
+    (step,) = (await ledger("plan", "-o", "json")).json["steps"]
+    assert (step["risk"], [one["effect"] for one in step["effects"]]) == ("high", ["blocks_writes"])
+    (plain,) = (await ledger("plan", "-o", "json", LEDGER_LINT_SQUAWK="false")).json["steps"]
+    assert plain["effects"] == []
+
+
 async def test_sizes_that_databases_told_weigh_what_a_migration_does(
     ledger: LedgerProgram, migrations: Path, fleet: Fleet
 ) -> None:

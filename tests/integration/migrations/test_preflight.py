@@ -202,7 +202,11 @@ async def test_the_size_of_partitions_counts_and_a_locked_table_is_not_waited_fo
     )
     change = migration("003", "ALTER TABLE parts ADD COLUMN b int")
     small = within(PreflightCheck.TABLE_SIZE, 0.5, None)
-    assert (await asked(tenant, change, bounds=small))[PreflightCheck.TABLE_SIZE].verdict is WARN
+    whole = await asked(tenant, change, bounds=small)
+    assert whole[PreflightCheck.TABLE_SIZE].verdict is WARN
+    sizes = {one.name: one.size_bytes for one in whole[PreflightCheck.TABLE_SIZE].tables}
+    assert sizes["public.parts"] == sizes["public.part1"] > 0
+    assert whole[PreflightCheck.TABLE_ROWS].value == 25_000
     lock = f"SET ROLE {tenant.owner}", "BEGIN", "LOCK TABLE part1"
     async with session(tenant.url, *lock):
         found = await asked(tenant, change, bounds=small)
