@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 
 from agents.scheduler import Scheduler
 from agents.settings import AgentSettings
@@ -14,6 +14,8 @@ from ledger.contracts.statements import HEARTBEAT
 from ledger.contracts.wire import encode_heartbeat
 from ledger.signing.seal import Signer
 from migrations.clock import Clock
+
+logger = logging.getLogger(__name__)
 
 EVERY_S = 2.0
 BUSY_MAX = 500
@@ -41,13 +43,28 @@ class HeartbeatSender:
         self._scheduler = scheduler
         self._clock = clock
         self._started_at = clock.now()
+        self.failing = ""
+        """Why the broker hears nothing of it at the moment, if so."""
 
     async def run(self) -> None:
-        """Send until cancelled. Raises `BusMisconfigured`."""
+        """Send until cancelled, through every outage. Raises `BusMisconfigured`.
+
+        A heartbeat that is late is worth nothing, so none is sent again. That the broker is away is
+        told once, and how many it missed when it is back: an agent at rest says nothing else to it.
+        """
+        missed = 0
         while True:
-            # The outbox reports an outage; a heartbeat that is late is worth nothing.
-            with suppress(BusUnavailable):
+            try:
                 await self._bus.publish(self.messages())
+            except BusUnavailable as error:
+                self.failing = str(error)
+                if not missed:
+                    logger.warning("the broker does not hear this agent: %s", error)
+                missed += 1
+            else:
+                if missed:
+                    logger.warning("the broker hears this agent again, after %d tries", missed)
+                self.failing, missed = "", 0
             await self._clock.sleep(EVERY_S)
 
     def messages(self) -> list[Message]:

@@ -168,7 +168,7 @@ class Agent:
             return "" if self._member else f"it has not joined pool {self._settings.pool} yet"
 
         def broker() -> str:
-            return self._outbox.failing or ""
+            return self._outbox.failing or self._pulse.failing
 
         return {"pool": pool, "broker": broker, "orders": self._inbox.refuses}
 

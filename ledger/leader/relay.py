@@ -113,7 +113,7 @@ class Relay:
         self._sent_texts: dict[str, float] = {}
         self._topics: set[str] = set()
         self._woken = asyncio.Event()
-        self._trouble = ""
+        self._vain = 0
         self.unreachable_since: datetime | None = None
 
     def unanswered(self) -> Mapping[str, tuple[int, float]]:
@@ -164,7 +164,7 @@ class Relay:
             self._woken.clear()
             try:
                 await self._send_due()
-                self.unreachable_since, self._trouble = None, ""
+                self._well_again()
                 backoff.reset()
             except BusUnavailable as error:
                 self.broken(error)
@@ -176,11 +176,15 @@ class Relay:
         """A broker that comes back may be empty: topics and texts are taken for lost."""
         if self.unreachable_since is None:
             self.unreachable_since = self._clock.now()
-        if str(error) != self._trouble:
-            self._trouble = str(error)
             logger.warning("the broker cannot be used, orders wait in the log: %s", error)
+        self._vain += 1
         self._topics.clear()
         self._sent_texts.clear()
+
+    def _well_again(self) -> None:
+        if self._vain:
+            logger.warning("the broker can be used again, after %d tries", self._vain)
+        self.unreachable_since, self._vain = None, 0
 
     def _note(self, recorded: Recorded) -> None:
         match recorded.event:

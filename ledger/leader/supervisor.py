@@ -92,8 +92,7 @@ class Supervisor:
         self._speakers = Speakers(every_pool=signer is not None) if signing else None
         self._relay = Relay(bus, bundles, ledger, resend_s, clock, chance, signer)
         self._projector = Projector(self._reads, clock)
-        self._meter = Meter()
-        self._spans = SpanWriter(ledger)
+        self._meter, self._spans = Meter(), SpanWriter(ledger)
         self._orders = OrderBook(log)
         desk = LookDesk(log, self._roster, stores.looks, clock)
         self._inspector = Inspector(

@@ -1,6 +1,7 @@
 """Databases per second: a rollout of ours against a bare loop and against other programs.
 
     python -m ops.bench.fleet [--n 300] [--only abcd] [--rounds 5] [--latency MS] [-o json]
+    python -m ops.bench.fleet --telemetry
 
 In one run, on one PostgreSQL server with password authentication over TCP, everybody migrates `n`
 databases of its own, copies of one template, twice: fresh databases first, then a second migration,
@@ -10,6 +11,8 @@ when the program's own table is there already.
   b  ledger in one process, from the request to RolloutCompleted
   c  ledger over Kafka with `ledger serve` and one `ledger-agent` as processes of their own
   s  as c, with orders and reports signed; only when it is asked for: --only cs
+  n  as c, with everything taken out of the programs that traces or measures; only with --telemetry
+  t  as c, with spans and measurements going to a collector; only with --telemetry
   d  dbmate, and goose if it or Go is on the PATH, through xargs -P8
   u  `ledger up` as a person starts it, from the program's start to its end
 
@@ -57,7 +60,15 @@ AGENT_CONCURRENCY = PER_HOST
 REST_S = 3.0
 """Before each clock: a server that was just started, or just written to, comes to rest."""
 MIGRATIONS = ("first", "second")
-BARS = (("b", "a", 0.85), ("c", "a", 0.75), ("b", "d", 1.8), ("c", "d", 1.8), ("s", "c", 0.95))
+BARS = (
+    ("b", "a", 0.85),
+    ("c", "a", 0.75),
+    ("b", "d", 1.8),
+    ("c", "d", 1.8),
+    ("s", "c", 0.95),
+    ("c", "n", 0.99),
+    ("t", "n", 0.95),
+)
 """Ours, whose, and at least this many times as fast; against the best of that part."""
 FAR_MS = 20.0
 """From here on a server is far, and waiting is most of what it costs."""
@@ -106,7 +117,7 @@ async def run(
     if "a" in only:
         chosen.insert(0, await _best_bare_loop(server, line, n))
     if not chosen:
-        raise SystemExit("nobody runs; --only takes some of the letters a, b, c, d, s and u")
+        raise SystemExit("nobody runs; --only takes some of the letters a, b, c, d, n, s, t and u")
     results = [Result(contender, n) for contender in chosen]
     for turn in range(rounds):
         first = turn % len(results)
@@ -243,6 +254,11 @@ def _arguments() -> argparse.Namespace:
         help="milliseconds of round trip between everybody and the server",
     )
     parser.add_argument(
+        "--telemetry",
+        action="store_true",
+        help="what tracing and measuring costs: n, c and t run, unless --only says otherwise",
+    )
+    parser.add_argument(
         "--agent-concurrency",
         type=int,
         default=AGENT_CONCURRENCY,
@@ -257,7 +273,7 @@ def main() -> None:
     given = _arguments()
     # A default SIGTERM would end this process and leave its servers behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    only = given.only or ("du" if given.latency else "abcd")
+    only = given.only or ("nct" if given.telemetry else "du" if given.latency else "abcd")
     if "d" in only and (said := build_goose()):
         _say(said)
     with ExitStack() as stack:

@@ -4,39 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import urllib.error
-import urllib.request
 from typing import Any
 
 from ledger.embedded.kafka import EmbeddedKafka
 from tests.support.fleet import PASSWORD_VARIABLE, Fleet
-from tests.support.patience import PATIENCE_S
+from tests.support.pages import asked, free_port
 from tests.support.processes import until
 
 FIRST = "20260101000000"
 SECOND = "20260102000000"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-async def asked(port: int, page: str, within_s: float = PATIENCE_S) -> tuple[int, str]:
-    """The status and the text; 0 where nobody answers."""
-
-    def ask() -> tuple[int, str]:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{page}", timeout=within_s) as said:
-                return said.status, said.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-        except (OSError, TimeoutError):
-            return 0, ""
-
-    return await asyncio.to_thread(ask)
 
 
 async def measured(port: int, name: str, **labels: str) -> float:

@@ -12,7 +12,8 @@ from ledger.contracts.events import MigrationOrdered, RolloutPlanned, UndoStarte
 from ledger.contracts.reports import MigrationApplied
 from tests.support import invariants
 from tests.support.collector import Collector, Span, collecting
-from tests.support.fleet import Fleet, Tenant
+from tests.support.fleet import PASSWORD_VARIABLE, Fleet, Tenant
+from tests.support.pages import asked, free_port
 from tests.support.processes import Answer, found, until
 
 FIRST = "20260101000000"
@@ -127,6 +128,36 @@ def shape(collector: Collector, rollout: str) -> list[list[tuple[str, str, str]]
 async def test_a_lock_wait_a_retry_a_failure_and_a_rollback_are_one_tree_each(
     fleet: Fleet,
 ) -> None:
+    with collecting() as collector:
+        rollout, figures = await roll_back_with_a_lock_in_the_way(fleet, collector)
+    orders = collector.named("order database")
+    ordered = [one for one in orders if one.attributes["cicd.pipeline.run.id"] == rollout]
+    check_waits(collector, of(ordered, "db00"))
+    failed = of(ordered, "db01")
+    assert failed.failed
+    (insert,) = [one for one in collector.named("INSERT users") if one.trace == failed.trace]
+    assert insert.attributes["db.response.status_code"] == "23505"
+    assert insert.kind == "CLIENT"
+    undone = [one for one in collector.named(f"migrate {FIRST} down") if not one.failed]
+    assert {one.trace for one in undone}.isdisjoint({one.trace for one in ordered})
+    frames = {str(one.attributes["cicd.pipeline.run.id"]) for one in collector.named("rollout")}
+    assert frames == {rollout, f"undo-{rollout}"}
+    for name in sorted(frames):
+        again, _ = await sent_again(fleet, name)
+        assert tree(again) == tree(collector, name)
+
+    shown = await fleet.ledger("traces", "show", rollout, "-o", "json")
+    written = [repr(collector.spans), shown.out, *figures]
+    written += [one.said() for one in fleet.processes]
+    written += [str(event.metadata) for event in await fleet.events()]
+    secrets = (ROW_VALUE, fleet.env[PASSWORD_VARIABLE])
+    assert [one for one in secrets for text in written if one in text] == []
+
+
+async def roll_back_with_a_lock_in_the_way(
+    fleet: Fleet, collector: Collector
+) -> tuple[str, list[str]]:
+    """One database is locked for a while, one fails, all is taken back. Its id; figures then."""
     blocked, sick = fleet.tenant("db00"), fleet.tenant("db01")
     await sick.execute(f"UPDATE users SET city = '{ROW_VALUE}' WHERE id = 1")
     fleet.migration(
@@ -135,30 +166,34 @@ async def test_a_lock_wait_a_retry_a_failure_and_a_rollback_are_one_tree_each(
         f"INSERT INTO users SELECT * FROM users WHERE city = '{ROW_VALUE}';",
         "ALTER TABLE users DROP COLUMN spans_note;",
     )
-    with collecting() as collector:
-        export_to(fleet, collector)
-        processes = [await fleet.serve(), fleet.agent()]
-        async with holding(blocked):
-            rollout = await fleet.start(
-                "--lock-timeout", "5", "--budget", "0", "--when-spent", "rollback"
-            )
-            first = await found(lambda: waiting_since(blocked), "it waits for the lock")
-
-            async def is_later() -> bool:
-                return (await waiting_since(blocked) or first) > first
-
-            await until(is_later, "it has tried again")
-        await fleet.at_least(1, UndoStarted)
-        await fleet.reached(f"undo-{rollout}", "completed")
-        for process in reversed(processes):
-            process.ask_to_stop()
-            assert await process.ended() == 0
-    ordered = [
-        one
-        for one in collector.named("order database")
-        if one.attributes["cicd.pipeline.run.id"] == rollout
+    export_to(fleet, collector)
+    fleet.env["LEDGER_MONITORING_LOG"] = "json"
+    ports = [free_port(), free_port()]
+    processes = [
+        await fleet.serve(LEDGER_MONITORING_PORT=str(ports[0])),
+        fleet.agent(LEDGER_MONITORING_PORT=str(ports[1])),
     ]
-    order, failed = of(ordered, "db00"), of(ordered, "db01")
+    async with holding(blocked):
+        options = ("--lock-timeout", "5", "--budget", "0", "--when-spent", "rollback")
+        rollout = await fleet.start(*options)
+        first = await found(lambda: waiting_since(blocked), "it waits for the lock")
+
+        async def is_later() -> bool:
+            return (await waiting_since(blocked) or first) > first
+
+        await until(is_later, "it has tried again")
+    await fleet.at_least(1, UndoStarted)
+    await fleet.reached(f"undo-{rollout}", "completed")
+    figures = [(await asked(one, "/metrics"))[1] for one in ports]
+    assert all("migration_ledger" in text for text in figures)
+    for process in reversed(processes):
+        process.ask_to_stop()
+        assert await process.ended() == 0
+    return rollout, figures
+
+
+def check_waits(collector: Collector, order: Span) -> None:
+    """The wait for a lock, the pause behind it, and both tries of the statement."""
     (migrate,) = [one for one in collector.named(f"migrate {FIRST} up") if one.trace == order.trace]
     waits = [one for one in collector.named("lock wait") if one.is_child_of(migrate)]
     assert {one.attributes["migration_ledger.lock"] for one in waits} == {
@@ -168,26 +203,6 @@ async def test_a_lock_wait_a_retry_a_failure_and_a_rollback_are_one_tree_each(
     altering = [one for one in collector.named("ALTER TABLE users") if one.is_child_of(migrate)]
     assert [one.attributes.get("db.response.status_code") for one in altering] == ["55P03", None]
     assert not order.failed
-
-    assert failed.failed
-    (insert,) = [
-        one
-        for one in collector.named("INSERT users")
-        if one.trace == failed.trace and one.kind == "CLIENT"
-    ]
-    assert insert.attributes["db.response.status_code"] == "23505"
-    undone = [one for one in collector.named(f"migrate {FIRST} down") if not one.failed]
-    assert {one.trace for one in undone}.isdisjoint({one.trace for one in ordered})
-    frames = {str(one.attributes["cicd.pipeline.run.id"]) for one in collector.named("rollout")}
-    assert frames == {rollout, f"undo-{rollout}"}
-
-    for name in sorted(frames):
-        again, _ = await sent_again(fleet, name)
-        assert tree(again) == tree(collector, name)
-    shown = await fleet.ledger("traces", "show", rollout, "-o", "json")
-    written = [repr(collector.spans), shown.out, *(one.said() for one in fleet.processes)]
-    written += [str(event.metadata) for event in await fleet.events()]
-    assert not [text for text in written if ROW_VALUE in text]
 
 
 @asynccontextmanager

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+from itertools import pairwise
 from pathlib import Path
+
+import opentelemetry.semconv
 
 import ledger.telemetry
 import migrations.running.telemetry
@@ -43,3 +46,32 @@ def test_no_name_is_written_anywhere_but_in_a_registry() -> None:
         and NAME.fullmatch(node.value)
     }
     assert elsewhere == set()
+
+
+def conventional() -> dict[str, str]:
+    """Every name of the installed semantic conventions, with what is said of it."""
+    found: dict[str, str] = {}
+    root = Path(opentelemetry.semconv.__path__[0])
+    # What became stable stands in both folders, and is called deprecated in the other one.
+    for path in sorted(root.rglob("*.py"), key=lambda path: "_incubating" in path.parts):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        for node, below in pairwise(body):
+            if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Constant):
+                said = below.value if isinstance(below, ast.Expr) else None
+                text = str(said.value) if isinstance(said, ast.Constant) else ""
+                found.setdefault(str(node.value.value), text.strip())
+    return found
+
+
+def test_every_name_that_is_not_ours_is_one_of_the_conventions_and_not_deprecated() -> None:
+    known = conventional()
+    assert known["messaging.kafka.message.offset"].startswith("Deprecated")
+    names = {
+        value
+        for module in (ledger.telemetry, migrations.running.telemetry)
+        for constant, value in vars(module).items()
+        if constant.isupper() and isinstance(value, str) and value.startswith(CONVENTIONAL)
+    }
+    assert len(names) > 25
+    assert sorted(names - known.keys()) == []
+    assert [name for name in sorted(names) if known[name].startswith("Deprecated")] == []

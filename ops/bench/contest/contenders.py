@@ -14,6 +14,7 @@ from functools import partial
 
 from ops.bench.contest import bare, ours, programs
 from ops.bench.contest.course import Course, Migrate
+from ops.bench.contest.ours import Telemetry
 from ops.bench.contest.workload import write_folder
 
 
@@ -47,6 +48,14 @@ def rivals(agent_concurrency: int) -> list[Contender]:
             "s",
             "ledger over Kafka, signed",
             partial(ours.over_kafka, agent_concurrency, signed=True),
+        ),
+        *(
+            Contender(
+                part,
+                f"ledger over Kafka, telemetry {state}",
+                partial(ours.over_kafka, agent_concurrency, telemetry=state),
+            )
+            for part, state in (("n", Telemetry.TAKEN_OUT), ("t", Telemetry.ON))
         ),
         Contender("u", "ledger up, all of it", partial(ours.whole_command, agent_concurrency)),
         *(

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,10 +56,22 @@ READY_S = 60.0
 LOOK_S = 0.1
 END_S = 20.0
 ENDS = ("completed", "aborted", "halted")
+ROOT = Path(__file__).resolve().parents[3]
 COMPLETED = """
     SELECT extract(epoch FROM recorded_at)::float8 FROM ledger.log
     WHERE stream = $1 AND type = 'RolloutCompleted'
 """
+
+
+class Telemetry(StrEnum):
+    """What is done with spans and measurements."""
+
+    ON = "on"
+    """They go to a collector."""
+    OFF = "off"
+    """They go nowhere, as by default."""
+    TAKEN_OUT = "taken out"
+    """The programs do not have what makes them."""
 
 
 @asynccontextmanager
@@ -75,13 +88,19 @@ async def one_process(concurrency: int, course: Course) -> AsyncIterator[Migrate
 
 @asynccontextmanager
 async def over_kafka(
-    concurrency: int, course: Course, *, signed: bool = False
+    concurrency: int,
+    course: Course,
+    *,
+    signed: bool = False,
+    telemetry: Telemetry = Telemetry.OFF,
 ) -> AsyncIterator[Migrate]:
     """A broker, `ledger serve` and one `ledger-agent run`, each a process of its own.
 
     With `signed`, orders and reports are signed and checked.
     """
     async with AsyncExitStack() as stack:
+        exporting = stack.enter_context(_sink()) if telemetry is Telemetry.ON else {}
+        bare = telemetry is Telemetry.TAKEN_OUT
         broker = EmbeddedKafka(course.folder / "kafka")
         stack.callback(broker.reset)
         await asyncio.to_thread(broker.start)
@@ -94,8 +113,9 @@ async def over_kafka(
             "LEDGER_DATABASE_URL": settings.ledger_url,
             "LEDGER_KAFKA_BOOTSTRAP": broker.bootstrap,
             **leaders,
+            **exporting,
         }
-        stack.enter_context(_process(course, "ledger", ["serve"], variables))
+        stack.enter_context(_process(course, "ledger", ["serve"], variables, bare=bare))
         variables = {
             "LEDGER_KAFKA_BOOTSTRAP": broker.bootstrap,
             "LEDGER_AGENT_CONCURRENCY": str(concurrency),
@@ -103,8 +123,9 @@ async def over_kafka(
             "LEDGER_AGENT_INSECURE_POSTGRES": "true",
             VARIABLE: course.server.password,
             **agents,
+            **exporting,
         }
-        stack.enter_context(_process(course, "ledger-agent", ["run"], variables))
+        stack.enter_context(_process(course, "ledger-agent", ["run"], variables, bare=bare))
         await _ready(ledger, course)
         yield _rollouts(ledger, course)
 
@@ -166,8 +187,9 @@ def _ended(course: Course, arguments: list[str], variables: Mapping[str, str]) -
 
 
 def _clean() -> dict[str, str]:
-    """Our environment without what would set the ledger up."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")}
+    """Our environment without what would set the ledger up, or export."""
+    ours = ("LEDGER_", "OTEL_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
 async def warm_up(bootstrap: str) -> None:
@@ -313,17 +335,43 @@ async def _secret(server: Server) -> AsyncIterator[None]:
 
 
 @contextmanager
+def _sink() -> Iterator[dict[str, str]]:
+    """A collector in a process of its own, and the variables that lead there."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "ops.bench.contest.sink"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            port = process.stdout.readline().strip() if process.stdout else ""
+            yield {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
+        finally:
+            process.terminate()
+
+
+@contextmanager
 def _process(
-    course: Course, program: str, arguments: list[str], variables: Mapping[str, str]
+    course: Course,
+    program: str,
+    arguments: list[str],
+    variables: Mapping[str, str],
+    *,
+    bare: bool = False,
 ) -> Iterator[None]:
-    """One of our programs beside this one, ended with SIGTERM; its words go to a file."""
-    path = Path(sys.executable).parent / program
+    """One of our programs beside this one, ended with SIGTERM; its words go to a file.
+
+    A `bare` one has nothing in it that traces or measures.
+    """
+    start = [str(Path(sys.executable).parent / program)]
+    if bare:
+        start = [sys.executable, "-m", "ops.bench.contest.uninstrumented", program]
     course.folder.mkdir(parents=True, exist_ok=True)
     with (course.folder / f"{program}.log").open("wb") as log:
         process = subprocess.Popen(
-            [str(path), *arguments],
+            [*start, *arguments],
             cwd=course.folder,
-            env={**_clean(), **variables},
+            env={**_clean(), "PYTHONPATH": str(ROOT), **variables},
             stdout=log,
             stderr=subprocess.STDOUT,
         )
