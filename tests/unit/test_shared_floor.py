@@ -12,7 +12,8 @@ import sys
 import pytest
 
 FLOOR = (
-    "ledger.bus", "ledger.collector", "ledger.contracts", "ledger.instruments", "ledger.meters",
+    "ledger.bus", "ledger.collector", "ledger.contracts", "ledger.instruments",
+    "ledger.process_instruments", "ledger.meters",
     "ledger.outlet", "ledger.stopper", "ledger.telemetry",
 )  # fmt: skip
 WORDS = {
