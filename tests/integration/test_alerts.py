@@ -197,10 +197,13 @@ def test_each_fires_for_what_it_is_about_and_is_silent_otherwise(tmp_path: Path)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_the_configuration_for_prometheus_is_one() -> None:
+@pytest.mark.parametrize("name", ["ops/alerts/scrape.yaml", "ops/docker/prometheus.yaml"])
+def test_the_configuration_for_prometheus_is_one(tmp_path: Path, name: str) -> None:
     promtool = shutil.which("promtool") or pytest.skip("promtool of Prometheus is not here")
+    for file in (RULES, ROOT / name):
+        shutil.copy(file, tmp_path)
     ran = subprocess.run(
-        [promtool, "check", "config", str(RULES.with_name("scrape.yaml"))],
+        [promtool, "check", "config", str(tmp_path / Path(name).name)],
         capture_output=True,
         text=True,
         check=False,
