@@ -163,6 +163,13 @@ IN_FLIGHT_LIMIT: Final = Instrument(
     "Databases that an unfinished rollout may work on at the same time.",
     (telemetry.ROLLOUT_ID,),
 )
+IN_FLIGHT: Final = Instrument(
+    "migration_ledger.rollout.in_flight",
+    Kind.GAUGE,
+    "{database}",
+    "Databases of an unfinished rollout that count against its limit: at work, or in doubt.",
+    (telemetry.ROLLOUT_ID,),
+)
 BUDGET: Final = Instrument(
     "migration_ledger.rollout.budget",
     Kind.GAUGE,

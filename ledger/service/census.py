@@ -45,7 +45,8 @@ MORE = "11+"
 
 COUNTED = (
     instruments.ROLLOUTS, instruments.ROLLOUT_AGE, instruments.ROLLOUT_DATABASES,
-    instruments.IN_FLIGHT_LIMIT, instruments.BUDGET, instruments.BUDGET_USED,
+    instruments.IN_FLIGHT, instruments.IN_FLIGHT_LIMIT, instruments.BUDGET,
+    instruments.BUDGET_USED,
     instruments.DATABASES, instruments.BEHIND, instruments.TROUBLED, instruments.DRIFTED,
     instruments.UNREACHABLE, instruments.BACKUP_AGE, instruments.AGENTS, instruments.CLOCK_APART,
     instruments.EVENTS, instruments.LOG_SIZE, instruments.PROJECTION_LAG,
@@ -144,7 +145,9 @@ class Census:
             named = {telemetry.ROLLOUT_ID: row.rollout}
             told = {**named, telemetry.STATE: row.status}
             yield instruments.ROLLOUT_AGE, (self._age_s(row.planned_at), told)
-            for state, number in tally(row.counts).counts.items():
+            counted = tally(row.counts)
+            yield instruments.IN_FLIGHT, (counted.in_flight, named)
+            for state, number in counted.counts.items():
                 yield instruments.ROLLOUT_DATABASES, (number, {**named, telemetry.STATE: state})
             yield instruments.IN_FLIGHT_LIMIT, (row.in_flight, named)
             may_fail = Budget(count=row.budget_count, percent=row.budget_percent)

@@ -7,6 +7,7 @@ made here: `broker-lost.md` needs a broker that dies and is followed in
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,12 @@ from tests.integration.cli.conftest import (  # noqa: F401  these fixtures are f
     start_ledger,
 )
 from tests.integration.cli.test_record import run
+from tests.support.documents import Document
 from tests.support.forged_entry import forge
 from tests.support.house import House, finished, house_at, started
 from tests.support.program import LedgerProgram, StartLedger
 from tests.support.raw_event import NewEvent
-from tests.support.runbook import Runbook, names, steps
+from tests.support.runbook import RUNBOOKS, Runbook, names, steps
 
 FOLLOWED = {
     "blocked-by-preflight.md": "tests/integration/cli/test_preflight.py",
@@ -311,6 +313,19 @@ async def test_an_upgrade_goes_as_its_runbook_says(
     assert (await ledger("rollout", "resume", "--yes")).code == 0
 
 
+VARIES = re.compile(
+    r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:Z| UTC)|\d+ s ago|[0-9a-f]{64}"
+    r"|(?<=rollout )[a-z0-9]{8}(?= |$)|(?<=status )[a-z0-9]{8}(?=`)|(?<=retry )[a-z0-9]{8}(?= )"
+    r"|(?<=  )[a-z0-9]{8}$|(?<=up: )\d+| +"
+)
+"""What is another one each time, and how wide columns are for it."""
+
+
+def same_each_time(line: str) -> str:
+    """A line without what is another one each time."""
+    return VARIES.sub(" ", line).strip()
+
+
 async def test_every_command_of_the_alerts_looks_and_changes_nothing(
     ledger: LedgerProgram,  # noqa: F811
     fleet: Fleet,  # noqa: F811
@@ -321,8 +336,11 @@ async def test_every_command_of_the_alerts_looks_and_changes_nothing(
     before = (await ledger("events", "-o", "ndjson")).out
     own = [step for step in steps("alerts.md", {}) if step.words[0] == "ledger"]
     assert len(own) > 15
+    answers: dict[str, set[str]] = {}
     for words in dict.fromkeys(step.words for step in own):
         answer = await ledger(*words[1:])
+        said = (answer.out + answer.err).splitlines()
+        answers[" ".join(words)] = {same_each_time(line) for line in said}
         if words == ("ledger", "notify", "test"):
             # The one that would tell somebody; here nobody is to be told.
             assert "no target is named" in answer.err
@@ -330,3 +348,9 @@ async def test_every_command_of_the_alerts_looks_and_changes_nothing(
         assert answer.code == 0, (words, answer.err)
         assert "Traceback" not in answer.err
     assert (await ledger("events", "-o", "ndjson")).out == before
+    shown = [one for one in Document(RUNBOOKS / "alerts.md").blocks() if one.language == "text"]
+    assert len(shown) >= 5
+    for block in shown:
+        typed, *lines = block.lines
+        lacking = {same_each_time(line) for line in lines} - answers[typed.removeprefix("$ ")]
+        assert lacking == set(), typed

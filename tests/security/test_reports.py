@@ -37,7 +37,7 @@ from ledger.contracts.reports import (
     Report,
 )
 from ledger.contracts.streams import Author
-from ledger.leader import intake, parking
+from ledger.leader import intake, parking, report_queue
 from ledger.service.request_context import RequestContext
 from migrations.model.attempt import AdoptedMigration, Failure, FailureClass, Mode, Verdict
 from tests.integration.leader.conftest import house, house_template
@@ -232,7 +232,7 @@ async def test_strangers_messages_are_counted_and_the_log_stays_small(
     parked = [one.event for one in await house.events(MessageParked)]
     counts = [one.count for one in parked if isinstance(one, MessageParked)]
     assert sum(counts) == number
-    assert len(counts) <= parking.EACH + number // intake.BATCH + 1
+    assert len(counts) <= parking.EACH + number // report_queue.BATCH + 1
     positions = await house.stores.log.positions("intake/")
     assert sum(positions.values()) == number + len(answers(command))
     assert not (await house.ledger.audit.replay()).differences

@@ -7,6 +7,8 @@ import socket
 import urllib.error
 import urllib.request
 
+from tests.support.patience import PATIENCE_S
+
 
 def free_port() -> int:
     """A port on which nobody listens now."""
@@ -14,12 +16,12 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-async def asked(port: int, page: str) -> tuple[int, str]:
-    """The status and the text; 0 where nobody answers within a second."""
+async def asked(port: int, page: str, within_s: float = PATIENCE_S) -> tuple[int, str]:
+    """The status and the text; 0 where nobody answers within this time."""
 
     def ask() -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{page}", timeout=1) as said:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{page}", timeout=within_s) as said:
                 return said.status, said.read().decode()
         except urllib.error.HTTPError as error:
             with error:

@@ -116,7 +116,8 @@ def test_every_image_from_elsewhere_is_named_by_its_digest(loaded: dict[str, Any
 
 def test_every_image_from_elsewhere_can_be_another() -> None:
     digest = "@sha256:" + "0" * 64
-    pinned = given(POSTGRES_IMAGE=f"a{digest}", KAFKA_IMAGE=f"b{digest}", PYTHON_IMAGE=f"c{digest}")
+    names = ("POSTGRES", "KAFKA", "PYTHON", "PROMETHEUS", "GRAFANA")
+    pinned = given(**{f"{name}_IMAGE": f"{name.lower()}{digest}" for name in names})
     for service in pinned["services"].values():
         bases = [service["image"], *service.get("build", {}).get("args", {}).values()]
         assert all(base.endswith(digest) for base in bases if base != "migration-ledger")
@@ -162,6 +163,9 @@ def test_it_has_two_postgresql_servers_a_broker_the_ledger_and_two_agents(
         "ledger": "migration-ledger",
         "agent-1": "migration-ledger",
         "agent-2": "migration-ledger",
+        "audit": "migration-ledger",
+        "prometheus": "prom/prometheus:v3.7.3",
+        "grafana": "grafana/grafana:12.2.0",
     }
 
 
@@ -181,6 +185,42 @@ def test_agents_know_the_tenants_password_and_not_the_ledgers_database(
         assert environment(loaded, service)["TENANTS_PASSWORD"] == "given"
         assert "LEDGER_DATABASE_URL" not in environment(loaded, service)
     assert "TENANTS_PASSWORD" not in environment(loaded, "ledger")
+
+
+def test_what_watches_is_there_for_whoever_asks_and_finds_every_program(
+    loaded: dict[str, Any],
+) -> None:
+    services = loaded["services"]
+    asked = {name for name, service in services.items() if service.get("profiles")}
+    assert asked == {"audit", "prometheus", "grafana"}
+    config = yaml.safe_load((ROOT / "ops/docker/prometheus.yaml").read_text())
+    found = {
+        (job["job_name"], target)
+        for job in config["scrape_configs"]
+        for targets in job["static_configs"]
+        for target in targets["targets"]
+    }
+    jobs = {
+        "ledger": "migration-ledger",
+        "agent-1": "migration-ledger-agent",
+        "agent-2": "migration-ledger-agent",
+        "audit": "migration-ledger-audit",
+    }
+    expected = set()
+    for name, job in jobs.items():
+        network = services[name].get("network_mode", f"service:{name}").partition(":")[2]
+        own = environment(loaded, name)
+        assert own["LEDGER_MONITORING_HOST"] == "0.0.0.0"  # noqa: S104  in networks of containers
+        expected.add((job, f"{network}:{own['LEDGER_MONITORING_PORT']}"))
+    assert found == expected
+    mounts = [one for name in asked for one in services[name].get("volumes", [])]
+    (source,) = [one.split(":")[0] for one in mounts if "datasources" in one]
+    (url,) = [one["url"] for one in yaml.safe_load((ROOT / source).read_text())["datasources"]]
+    assert url == "http://prometheus:9090"
+    provider = yaml.safe_load(
+        (ROOT / "ops/grafana/provisioning/dashboards/migration-ledger.yaml").read_text()
+    )["providers"][0]
+    assert f"./ops/grafana/dashboards:{provider['options']['path']}:ro" in mounts
 
 
 def test_only_the_loopback_address_is_published(loaded: dict[str, Any]) -> None:
@@ -239,7 +279,7 @@ def test_an_agent_takes_its_environment(
 
 def test_the_programs_understand_their_command_lines(loaded: dict[str, Any]) -> None:
     services = loaded["services"]
-    for name in ("schema", "fleet", "ledger", "agent-1", "agent-2"):
+    for name in ("schema", "fleet", "ledger", "agent-1", "agent-2", "audit"):
         program = services[name].get("entrypoint", ["ledger"])
         assert misunderstood([*program, *services[name]["command"]]) is None, name
 

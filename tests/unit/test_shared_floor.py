@@ -13,8 +13,8 @@ import pytest
 
 FLOOR = (
     "ledger.bus", "ledger.collector", "ledger.contracts", "ledger.exporters",
-    "ledger.instruments", "ledger.meters", "ledger.outlet", "ledger.sampling", "ledger.stopper",
-    "ledger.tail_sampler", "ledger.telemetry",
+    "ledger.instruments", "ledger.meters", "ledger.outlet", "ledger.process_instruments",
+    "ledger.sampling", "ledger.stopper", "ledger.tail_sampler", "ledger.telemetry",
 )  # fmt: skip
 WORDS = {
     "migrations",

@@ -27,6 +27,7 @@ from ledger.instruments import (
     DATABASES,
     DRIFTED,
     EVENTS,
+    IN_FLIGHT,
     IN_FLIGHT_LIMIT,
     LOG_SIZE,
     PROJECTION_LAG,
@@ -136,6 +137,7 @@ async def test_a_rollout_that_halted_is_counted_in_every_number(house: House) ->
         assert by(census, BUDGET, telemetry.ROLLOUT_ID) == {rollout: 1}
         assert by(census, BUDGET_USED, telemetry.ROLLOUT_ID) == {rollout: 2}
         assert by(census, IN_FLIGHT_LIMIT, telemetry.ROLLOUT_ID) == {rollout: 3}
+        assert by(census, IN_FLIGHT, telemetry.ROLLOUT_ID) == {rollout: 0}
         ((age_s, told),) = census.values(ROLLOUT_AGE)
         assert told == {telemetry.ROLLOUT_ID: rollout, telemetry.STATE: "halted"}
         assert 0 <= age_s < 600
@@ -260,6 +262,9 @@ async def test_a_database_that_a_rollout_could_not_reach_is_unreachable_until_it
     async with house.leading(), house.actor() as actor:
         rollout = await house.start(select="id=acme", budget="0")
         command = await actor.ordered("acme")
+        await house.stores.reads.reached(await house.position())
+        await census.count()
+        assert by(census, IN_FLIGHT, telemetry.ROLLOUT_ID) == {rollout: 1}
         refused = Failure(FailureClass.UNREACHABLE, "refused")
         last = finished(command, Verdict.REFUSED, failure=refused)
         unread = last.model_copy(update={"journal_head": None})

@@ -54,7 +54,7 @@ def test_the_commands_are_the_ones_that_the_documentation_lists() -> None:
             "rollout rollback", "rollout retry", "rollout status", "rollout list", "rollout watch",
             "notify run", "notify test", "notify list", "report migrations", "report durations",
             "history", "events", "replay", "traces show", "traces emit", "audit verify",
-            "audit unreadable", "audit set-aside",
+            "audit watch", "audit unreadable", "audit set-aside",
             "db up", "db down", "db status", "db verify",
             "adopt", "baseline", "repair",
             "db adopt", "db baseline", "db repair", "db export-history", "db remove-journal",
@@ -84,7 +84,7 @@ def test_every_command_and_option_says_what_it_does(name: str) -> None:
 LOOKING = frozenset({
     "version", "config show", "plan", "status", "history", "events", "replay",
     "traces show", "traces emit", "audit verify",
-    "audit unreadable", "check", "db check",
+    "audit watch", "audit unreadable", "check", "db check",
     "fleet list", "fleet check", "fleet diff", "fleet show", "agents",
     "bundle list", "bundle show", "keys list",
     "notify test", "notify list", "report migrations", "report durations",
