@@ -57,6 +57,7 @@ words = st.text(
 ).filter(lambda one: not (len(one) > 2 and one[0] == one[-1] == '"'))
 names = st.lists(words, min_size=1, max_size=3).map(lambda one: Written(",".join(one), tuple(one)))
 single = words.map(lambda one: Written(one, one))
+tables = words.filter(lambda one: all(one.split("."))).map(lambda one: Written(one, one))
 numbers = st.integers(0, 1000).map(lambda one: Written(str(one), one))
 
 RUNNING = {"lock_timeout": timeouts, "statement_timeout": timeouts, "role": single}
@@ -65,7 +66,7 @@ PAUSING = {
     "pause_active": numbers,
 }
 SIZED = {"batch": st.integers(1, BATCH_MAX_ROWS).map(lambda one: Written(str(one), one))}
-PAGED = {"table": single, "key": names}
+PAGED = {"table": tables, "key": names}
 Said = dict[str, Written]
 
 running = st.fixed_dictionaries({}, optional=RUNNING)
