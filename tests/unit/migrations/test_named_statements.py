@@ -14,6 +14,7 @@ from migrations.sql.named_statements import named_statements
 
 FILES = [
     ("ledger.store", "queries.sql"),
+    ("ledger.store", "census.sql"),
     ("ledger.store.views", "queries.sql"),
     ("ledger.store", "notifications.sql"),
     ("ledger.store.views", "performance.sql"),
