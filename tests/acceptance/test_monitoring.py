@@ -83,9 +83,9 @@ async def test_what_a_rollout_did_is_in_the_numbers_of_ledger_and_agent(
         return failed == 1
 
     await until(is_counted, "the failure is counted")
-    attempts = "migration_ledger_attempts_total"
-    assert await measured(own, attempts, cicd_pipeline_task_run_result="done") == 5
-    failed = {"cicd_pipeline_task_run_result": "failed", "error_type": "sql"}
+    attempts, up = "migration_ledger_attempts_total", {"cicd_pipeline_task_name": "up"}
+    assert await measured(own, attempts, **up, cicd_pipeline_task_run_result="done") == 5
+    failed = {**up, "cicd_pipeline_task_run_result": "failed", "error_type": "sql"}
     assert await measured(own, attempts, **failed) == 1
     assert await measured(own, "migration_ledger_agents", migration_ledger_pool=fleet.pool) == 1
     budget = {"migration_ledger_rollout_id": rollout}
