@@ -116,11 +116,11 @@ class Worker:
             if result is not Verdict.DONE:
                 hold.wanted = True
                 telemetry.failed(span, result)
-            elapsed = self._clock.monotonic() - began
-            told = {telemetry.TASK_RESULT: CONVENTIONAL[result]}
-            if job.failed_by is not None:
-                told[telemetry.ERROR_TYPE] = job.failed_by.value
-            _duration.record(elapsed, told)
+            if isinstance(job.command, ApplyCommand):
+                told = {telemetry.TASK_RESULT: CONVENTIONAL[result]}
+                if job.failed_by is not None:
+                    told[telemetry.ERROR_TYPE] = job.failed_by.value
+                _duration.record(self._clock.monotonic() - began, told)
 
     def reporter(self, job: Job) -> Reporter:
         """Who reports on `job`."""

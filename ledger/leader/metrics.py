@@ -25,6 +25,7 @@ from ledger.contracts.events import (
 from ledger.contracts.reports import AttemptFinished, BatchProgressed, Event
 from ledger.domain.report_check import decided_in
 from ledger.instruments import Instrument, Value
+from migrations.model.attempt import FailureClass, Mode, Verdict
 
 RESULTS: Final[dict[type[Event], str]] = {
     RolloutCompleted: "success",
@@ -62,7 +63,14 @@ class Meter:
         self._batches: dict[str, dict[str, BatchProgressed]] = {}
 
     def observe(self) -> None:
-        """Have it read how far data migrations are, by whoever takes measurements."""
+        """Have it read how far data migrations are, by whoever takes measurements.
+
+        What counts attempts begins at nothing: who looks at growth would miss the first ones else.
+        """
+        for mode in Mode:
+            _attempts.add(0, _told(mode, Verdict.DONE, None))
+            for kind in FailureClass:
+                _attempts.add(0, _told(mode, Verdict.FAILED, kind))
         for one, amount in _AMOUNTS.items():
             instruments.observe(one, partial(self._running, amount))
 
@@ -129,10 +137,13 @@ def _rollout(one: Recorded) -> str:
     return decided_in(one.stream).removeprefix(ROLLOUT_PREFIX)
 
 
+def _told(mode: Mode, verdict: Verdict, kind: FailureClass | None) -> dict[str, str]:
+    told = {telemetry.TASK_NAME: mode.value, telemetry.TASK_RESULT: verdict.value}
+    return told | ({telemetry.ERROR_TYPE: kind.value} if kind is not None else {})
+
+
 def _count(attempt: AttemptFinished) -> None:
-    told = {telemetry.TASK_NAME: attempt.mode.value, telemetry.TASK_RESULT: attempt.verdict.value}
-    if attempt.failure is not None:
-        told[telemetry.ERROR_TYPE] = attempt.failure.kind.value
-    _attempts.add(1, told)
+    kind = attempt.failure.kind if attempt.failure is not None else None
+    _attempts.add(1, _told(attempt.mode, attempt.verdict, kind))
     if attempt.attempt > 1:
         _retries.add(1, {telemetry.TASK_NAME: attempt.mode.value})

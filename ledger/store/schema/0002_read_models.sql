@@ -198,6 +198,8 @@ CREATE TABLE ledger.execution (
 -- What reports count and sort, without the table itself.
 CREATE INDEX execution_version_idx ON ledger.execution (version, direction, position)
 INCLUDE (succeeded, error, duration_ms, table_mb, at, database);
+-- Reports of a few databases among many.
+CREATE INDEX execution_database_idx ON ledger.execution (database, version);
 
 -- Looks at databases that people asked for (their stream), and whether they are over. What was found
 -- and is not known otherwise is in the log; what was found at all, for a while in `ledger.look`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -24,24 +25,35 @@ _SELECTED = """($4::jsonb IS NULL OR EXISTS (
                 WHEN 'status' THEN fleet.status ELSE fleet.labels ->> term.key END AS value) AS own
         WHERE term.negated = coalesce(
             own.value = ANY (term."values") OR own.value LIKE ANY (term.globs), false))))"""
-QUERIES = {
-    name: text.replace("{selected}", _SELECTED)
-    for name, text in named_statements(
-        "ledger.store.views", "performance.sql", commented=True
-    ).items()
-}
+_NAMED = "one.database = ANY (ARRAY(SELECT jsonb_array_elements_text($4::jsonb)))"
+_TEXTS = named_statements("ledger.store.views", "performance.sql", commented=True)
+QUERIES = {name: text.replace("{selected}", _SELECTED) for name, text in _TEXTS.items()}
+FEW_QUERIES = {name: text.replace("{selected}", _NAMED) for name, text in _TEXTS.items()}
+"""The same of databases by name, each looked for by an index; $4 are their names as JSON."""
+FEW = 1000
+"""So many databases are looked for by name; of more, everything that ran is gone through."""
 
 
 class RunScope(NamedTuple):
-    """What is looked at: migrations, from when until when, in the selected databases."""
+    """What is looked at: migrations, from when until when, in the selected databases.
+
+    `few` are the names of these, where they are not many.
+    """
 
     versions: Sequence[str]
     since: datetime
     until: datetime
     terms: Sequence[Term] | None
+    few: Sequence[str] | None = None
+
+    def statement(self, name: str) -> str:
+        """The one of this name that suits how many databases there are."""
+        return (QUERIES if self.few is None else FEW_QUERIES)[name]
 
     def arguments(self) -> tuple[object, ...]:
         """As the statements take them."""
+        if self.few is not None:
+            return (self.versions, self.since, self.until, json.dumps(list(self.few)))
         terms = None if self.terms is None else terms_json(self.terms)
         return (self.versions, self.since, self.until, terms)
 
@@ -56,9 +68,16 @@ class PerformanceTable:
         """The last versions, by name, of which something ran."""
         return [row["version"] for row in await self._pool.fetch(QUERIES["versions"], limit)]
 
+    async def few(self, terms: Sequence[Term] | None) -> list[str] | None:
+        """The names of the databases that a selection means; `None` if they are many, or all."""
+        if terms is None:
+            return None
+        rows = await self._pool.fetch(QUERIES["few"], terms_json(terms), FEW + 1)
+        return [row["database"] for row in rows] if len(rows) <= FEW else None
+
     async def summaries(self, scope: RunScope) -> list[MigrationSummary]:
         """How often each migration ran, by direction, and how long it took."""
-        rows = await self._pool.fetch(QUERIES["summaries"], *scope.arguments())
+        rows = await self._pool.fetch(scope.statement("summaries"), *scope.arguments())
         return [
             MigrationSummary(
                 row["version"],
@@ -76,14 +95,14 @@ class PerformanceTable:
         """How often each migration and direction failed, by class of error."""
         found: dict[tuple[str, str], dict[str, int]] = {}
         for version, direction, error, number in await self._pool.fetch(
-            QUERIES["failures"], *scope.arguments()
+            scope.statement("failures"), *scope.arguments()
         ):
             found.setdefault((version, direction), {})[error] = number
         return found
 
     async def sizes(self, scope: RunScope) -> list[SizeClass]:
         """How long each migration took, by the size of the largest table."""
-        rows = await self._pool.fetch(QUERIES["sizes"], *scope.arguments())
+        rows = await self._pool.fetch(scope.statement("sizes"), *scope.arguments())
         return [
             SizeClass(
                 row["version"],
@@ -97,7 +116,7 @@ class PerformanceTable:
 
     async def slowest(self, scope: RunScope, limit: int) -> list[SlowRun]:
         """Where migrations took the longest."""
-        rows = await self._pool.fetch(QUERIES["slowest"], *scope.arguments(), limit)
+        rows = await self._pool.fetch(scope.statement("slowest"), *scope.arguments(), limit)
         return [SlowRun(*row) for row in rows]
 
     async def usual(self, versions: Sequence[str], direction: str, of: int) -> list[Usual]:

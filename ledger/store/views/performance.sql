@@ -1,6 +1,6 @@
 -- How long migrations take and how often they fail, of what ran: `ledger.execution`.
 -- In all of these: $1 versions, $2 and $3 from when and until when ($2 <= at < $3), $4 the terms of a
--- selection as JSON, or NULL for the whole fleet.
+-- selection as JSON, or NULL for the whole fleet; or, where they are few, the names of databases.
 
 -- name: versions
 -- The versions of which something ran, the last ones by name first, at most $1: a step through the
@@ -52,6 +52,18 @@ SELECT version, direction, database, rollout, duration_ms, table_mb, at
 FROM ledger.execution AS one
 WHERE version = ANY ($1) AND succeeded AND at >= $2 AND at < $3 AND {selected}
 ORDER BY duration_ms DESC, position LIMIT $5
+
+-- name: few
+-- The names of at most $2 databases that a selection ($1, its terms as JSON) means
+SELECT fleet.database FROM ledger.fleet_database AS fleet WHERE NOT EXISTS (
+    SELECT FROM jsonb_to_recordset($1::jsonb)
+        AS term (key text, "values" text[], globs text[], negated boolean)
+    CROSS JOIN LATERAL (
+        SELECT CASE term.key WHEN 'id' THEN fleet.database WHEN 'pool' THEN fleet.pool
+            WHEN 'status' THEN fleet.status ELSE fleet.labels ->> term.key END AS value) AS own
+    WHERE term.negated = coalesce(
+        own.value = ANY (term."values") OR own.value LIKE ANY (term.globs), false))
+LIMIT $2
 
 -- name: usual
 -- How long each of these migrations ($1) in a direction ($2) usually takes: of the last $3 that

@@ -21,6 +21,7 @@ from ledger.domain.performance import Spread
 from ledger.domain.refusals import InvalidSelection
 from ledger.service.performance import NeverRan, Outlook, PerformanceService, ReportSubject
 from ledger.service.status import RolloutStatus
+from ledger.store.views import performance
 from ledger.store.views.performance import PerformanceTable
 from migrations.clock import SYSTEM_CLOCK
 from migrations.model.attempt import Failure, FailureClass
@@ -96,6 +97,23 @@ async def test_a_report_is_of_the_versions_the_databases_and_the_time_that_were_
         await reports.migrations(ReportSubject(("7",)), 10)
     with pytest.raises(InvalidSelection):
         await reports.migrations(ReportSubject(select="id=="), 10)
+
+
+@pytest.mark.parametrize("few", [0, 1000], ids=["of many databases", "of a few"])
+async def test_a_selection_says_the_same_however_it_is_looked_for(
+    house: House, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(performance, "FEW", few)
+    runs = [applied("acme", 1), applied("bolt", 5), applied("crane", 9)]
+    await record(house, [*runs, failed("bolt", FailureClass.SQL)])
+    reports = house.ledger.performance
+    (one,) = await reports.migrations(ReportSubject(select="id in (bolt,crane)"), 10)
+    assert (one.summary.executions, one.summary.successes, one.failed) == (3, 2, 1)
+    assert one.summary.spread == Spread(5, 9, 9)
+    told = await reports.durations(ReportSubject(select="id=bolt"), 10, 10)
+    assert [(one.executions, one.spread) for one in told.sizes] == [(1, Spread(5, 5, 5))]
+    assert [one.database for one in told.slowest] == ["bolt"]
+    assert await reports.migrations(ReportSubject(select="id=acme,id=bolt"), 10) == []
 
 
 def sizes(command: ApplyCommand, mb: float | None) -> PreflightChecked:

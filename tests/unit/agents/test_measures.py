@@ -25,7 +25,7 @@ from migrations.model.migration import Direction
 from tests.support.engine_places import migration
 from tests.support.manual_clock import ManualClock, SeededChance
 from tests.support.measurements import Measurements, measured
-from tests.support.orders import inspect_command
+from tests.support.orders import apply_command, inspect_command
 
 SETTINGS = AgentSettings(pool="main", concurrency=7)
 
@@ -135,7 +135,11 @@ async def test_attempts_are_measured_by_how_they_ended_and_the_class_of_their_fa
         return verdict
 
     monkeypatch.setattr(Worker, "_do_or_stop", do)
-    await agent_of(clock)._worker.work(job_of(clock))
+    agent = agent_of(clock)
+    ordered = apply_command(database="acme", pool=SETTINGS.pool)
+    await agent._worker.work(Job(ordered, Received("t", 0, 0, "acme", b"", ()), clock.now()))
+    # A look is no attempt: nothing is tried.
+    await agent._worker.work(job_of(clock))
     assert measurements.durations(instruments.ATTEMPT) == {told: (1, 42.0)}
 
 

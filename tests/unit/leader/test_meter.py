@@ -200,3 +200,14 @@ def test_data_migrations_are_told_by_rollout_until_their_attempts_are_over(
     assert now(instruments.DATA_ROWS) == {"r": 500, "other": 10}
     hears.saw([reported(ended("b"), 2, 2), reported(ended("c"), 2, 2, "other")])
     assert now(instruments.DATA_ROWS) == {}
+
+
+def test_attempts_are_told_as_none_before_there_is_one(measurements: Measurements) -> None:
+    hears = Meter(lambda: True)
+    hears.observe()
+    told = measurements.values(instruments.ATTEMPTS)
+    assert {mode for mode, result, _ in told if result == "done"} == {*Mode}
+    assert {kind for _, result, kind in told if result == "failed"} == {*FailureClass}
+    assert set(told.values()) == {0}
+    hears.saw([reported(ended("a"), 0, 0)])
+    assert measurements.values(instruments.ATTEMPTS)["up", "done", ""] == 1
