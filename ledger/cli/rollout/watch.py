@@ -157,7 +157,7 @@ async def _how_to_go_on(session: Session, rollout: str) -> str:
     )
     try:
         leader = await session.ledger.leader()
-        course = await session.ledger.rollouts.course(rollout)
+        course = await session.ledger.rollouts.course(rollout) if leader else None
     except AWAY as lost:
         return f"{told(lost)}, so nobody can say whether the rollout goes on. {commands}"
     if leader and leader.is_silent:
@@ -165,7 +165,7 @@ async def _how_to_go_on(session: Session, rollout: str) -> str:
             f"Nothing goes on: {leader.name} leads and {leader.silence}. "
             f"`{TAKE_OVER}` leads in its place. {commands}"
         )
-    if leader and course.status in STILL:
+    if leader and course and course.status in STILL:
         return (
             f"The rollout is {state_words(course.status)}, {leader.name} leads: what runs "
             f"finishes, and nothing else is ordered. See `ledger rollout status {rollout}`, go "
