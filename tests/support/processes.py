@@ -18,7 +18,8 @@ POLL_S = 0.1
 PROGRAMS = {
     "ledger": "from ledger.cli.app.start import main; main()",
     "ledger-agent": "from agents.cli import main; main()",
-    "ledger-agent with a wrong clock": "from tests.support.wrong_clock import main; main()",
+    "ledger with a wrong clock": "from tests.support.wrong_clock import ledger; ledger()",
+    "ledger-agent with a wrong clock": "from tests.support.wrong_clock import agent; agent()",
 }
 """The console scripts by what they run, so that a test needs no folder of scripts."""
 

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 import asyncpg
 import pytest
 
+from ledger.cli.app.exits import ExitCode
 from tests.integration.cli.conftest import Fleet
 from tests.support.program import Answer, LedgerProgram
 
