@@ -241,16 +241,15 @@ def check_brakes(house: SimulatedHouse) -> None:
 
 
 def check_reports(house: SimulatedHouse) -> None:
-    """Nobody contradicts himself about an effect, and nothing is a defect."""
-    contradicted = [one.event for one in house.events(ReportContradicted)]
-    assert not [one for one in contradicted if getattr(one, "effect", False)]
+    """Nobody contradicts himself, and nothing is a defect."""
+    assert not house.events(ReportContradicted)
     for one in house.events(AttemptFinished):
         assert isinstance(one.event, AttemptFinished)
         failure = one.event.failure
         assert failure is None or failure.kind is not FailureClass.INTERNAL, failure
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", [2, 8, 17, 24])
 def test_whatever_happens_brakes_grip_and_all_comes_to_a_good_end(seed: int) -> None:
     house = SimulatedHouse(seed)
 
