@@ -112,9 +112,9 @@ def answer(command: ApplyCommand, left: Inspection, ended: Ended) -> Answer:
     if failures and failures[-1].kind is not FailureClass.CANCELLED:
         verdict, failure = Verdict.FAILED, failures[-1]
     elif failures:
-        # Cut short, by an order or by an agent that ended: no failure of the migration's.
-        if verdict is not Verdict.EXPIRED:
-            verdict, failure = Verdict.CANCELLED, failures[-1]
+        # Cut short, by an order or by an agent that ended: no failure of the migration's. Whoever
+        # is asked before the expiry says the same.
+        verdict, failure = Verdict.CANCELLED, failures[-1]
     elif done or (adopted is not None and command.order.mode is Mode.ADOPT):
         verdict, failure = Verdict.DONE, None
     return Answer(verdict, failure, steps, adopted, worked)

@@ -30,7 +30,7 @@
         │   ├── ClockApart        two clocks do not agree what time it is
         │   ├── TooLate           the time in which it may begin is over
         │   ├── OtherHistory      folder and journal have nothing in common
-        │   ├── Behind            what comes before the ordered migrations is not there
+        │   ├── (Behind)          what comes before is not there: `migrations.running.behind`
         │   └── StillInUse        the tool that was adopted has gone on here
         ├── AdoptionRefused       another tool's history cannot be taken over as it is
         ├── Unreachable           no session can be had
@@ -46,8 +46,7 @@
         ├── IndexFailed           a concurrent index build did not leave a valid index
         └── InDoubt               no probe can tell whether a statement took effect
 
-Every message says what is wrong and what to do next. Messages never carry literals of the SQL text
-except single words that the author has to find again.
+Messages say what is wrong and what to do next, and of SQL only single words, to be found again.
 """
 
 from __future__ import annotations
@@ -210,10 +209,7 @@ class FailureClass(StrEnum):
 
 
 class RunError(MigrationsError):
-    """Work on a database cannot go on. `kind` is what kind of failure it is.
-
-    `blocker` says who stood in the way: pid, state and age, without query text.
-    """
+    """Work on a database cannot go on; `blocker`: pid, state and age of who stood in the way."""
 
     kind = FailureClass.INTERNAL
 
@@ -255,12 +251,6 @@ class OtherHistory(Refused):
     """The folder has nothing in common with what is applied: another application, or database."""
 
     kind = FailureClass.HISTORY
-
-
-class Behind(Refused):
-    """The database lacks migrations that come before the ordered ones, and are not among them."""
-
-    kind = FailureClass.BEHIND
 
 
 class TooMuch(Refused):

@@ -27,6 +27,7 @@ from ledger.contracts.reports import (
     AttemptFinished,
     AttemptStarted,
     BatchProgressed,
+    CommandRefused,
     DatabaseIdentified,
     DatabaseInspected,
     Event,
@@ -135,6 +136,21 @@ def claims_another_effect(recorded: Event, said: Report) -> bool:
             return (recorded.taken, recorded.released) != (said.taken, said.released)
         case DatabaseIdentified(), DatabaseIdentified():
             return recorded.identity != said.identity
+        case _:
+            return False
+
+
+def claims_nothing(said: Report) -> bool:
+    """Whether it is the word of a delivery that did nothing, and does not tell what is there.
+
+    A command may be delivered again when it was answered long ago, to an agent that has a wrong
+    clock or cannot reach the database. What was said first stands, and this is nothing against it.
+    """
+    match said:
+        case CommandRefused():
+            return True
+        case AttemptFinished():
+            return not (_tells(said) or said.changed)
         case _:
             return False
 

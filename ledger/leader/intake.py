@@ -11,11 +11,13 @@ taken for a fact (`ledger.domain.report_check`), if somebody signed it who may s
 pool (`ledger.leader.signatures`); the rest is kept by its place and hash, each by
 itself or counted (`ledger.leader.parking`), and stops nothing. A report with a known id and another
 body contradicts the log: it becomes ReportContradicted, and says whether the two leave the database
-in two different states.
+in two different states. One that claims nothing, because a command that was answered came again to
+an agent that could do nothing with it, contradicts nobody and is passed over.
 
 ```
 bytes ─▶ for us? ─▶ a report? ─▶ answers an order? ─▶ signed? ─▶ append, known ones left out
-           │ no        │ no          │ no                │ no  ├─ known otherwise: contradicted
+           │ no        │ no          │ no                │ no  ├─ known otherwise: contradicted,
+           │           │             │                   │     │  or passed over: it claims nothing
            │           │             │                   │     └─ of a check: appended if it is news
            ▼           └─────────────┴───────────────────┴─▶ parked
         passed over
@@ -51,6 +53,7 @@ from ledger.contracts.wire import addressee, decode_report
 from ledger.domain.report_check import (
     Asked,
     claims_another_effect,
+    claims_nothing,
     decided_in,
     why_unbelieved,
 )
@@ -272,6 +275,9 @@ class Intake:
         try:
             await self._log.append(stream, [one.event], skip_known=True, term=self._term)
         except DuplicateEventDiffers as differs:
+            if claims_nothing(one.report):
+                logger.info("another delivery of %s did nothing", one.report.command)
+                return
             effect = await self._claims_another_effect(one)
             if not self._keeps_contradiction(one.report.command, effect):
                 self._parking.put(one.message, "its command was contradicted often enough")

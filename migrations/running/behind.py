@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from migrations.errors import Behind
+from migrations.errors import FailureClass, Refused
 from migrations.model.attempt import Mode
 from migrations.model.ordering import passed_over
 from migrations.model.work import Work
@@ -18,6 +18,12 @@ from migrations.running.plan import applied_versions
 from migrations.target.entries import Entry
 
 _SHOWN = 3
+
+
+class Behind(Refused):
+    """The database lacks migrations that come before the ordered ones, and are not among them."""
+
+    kind = FailureClass.BEHIND
 
 
 def refuse_behind(work: Work, entries: Sequence[Entry]) -> None:

@@ -140,7 +140,8 @@ class Fleet:
 
     async def serve(self, *arguments: str, **more: str) -> Process:
         """Start a leader, and wait until it leads."""
-        process = self._process("serve", "ledger", ("serve", *arguments), more)
+        program = "ledger with a wrong clock" if WRONG_CLOCK in more else "ledger"
+        process = self._process("serve", program, ("serve", *arguments), more)
         await until(lambda: LEADING in process.said(), "it leads")
         return process
 

@@ -60,7 +60,7 @@ from migrations.model.preflight import (
 )
 from migrations.model.work import Observer, Outcome, StepOutcome, StepResult, Work
 from migrations.running.behind import refuse_behind
-from migrations.running.plan import Execute, Halt, Known, plan
+from migrations.running.plan import Execute, Halt, Known, left_half_done, plan
 from migrations.running.reconnection import ConnectionLost, Reconnection
 from migrations.target.entries import (
     RESOLVE,
@@ -346,7 +346,16 @@ class MemoryRun:
         record = self._database.record(self._work.target) if self._met else None
         identity = self._database.identity if record else None
         head = record.head if record else None
-        return Outcome(verdict, tuple(self._finished), identity, head, failure, self._outside)
+        half_done = left_half_done(record.entries) if record else None
+        return Outcome(
+            verdict,
+            tuple(self._finished),
+            identity,
+            head,
+            failure,
+            self._outside,
+            half_done=half_done,
+        )
 
     async def execute(self, may_begin: Callable[[], bool]) -> Outcome:
         """Check, plan, and run up to the first failure. Raises Refused."""

@@ -1,6 +1,6 @@
-"""Clocks that are wrong: one for a test, and `ledger-agent` on a host that has one.
+"""Clocks that are wrong: one for a test, and programs on a host that has one.
 
-The program's is wrong by as many seconds as `WRONG_CLOCK_S` says.
+A program's is wrong by as many seconds as `WRONG_CLOCK_S` says.
 """
 
 from __future__ import annotations
@@ -35,9 +35,17 @@ class WrongTime(datetime):
         return datetime.now(tz) + timedelta(seconds=float(os.environ[VARIABLE]))
 
 
-def main() -> None:
-    """Run the program."""
+def agent() -> None:
+    """Run `ledger-agent`."""
     from agents import cli
 
     setattr(clock, "datetime", WrongTime)  # noqa: B010
     cli.main()
+
+
+def ledger() -> None:
+    """Run `ledger`."""
+    from ledger.cli.app import start
+
+    setattr(clock, "datetime", WrongTime)  # noqa: B010
+    start.main()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from agents.secrets import connection_settings
 from agents.settings import AgentSettings
 from ledger.contracts.commands import ApplyCommand
@@ -21,7 +23,9 @@ from tests.integration.agents.conftest import (
     Desk,
     Place,
     connection_of,
+    wrong_agent,
 )
+from tests.support.wrong_clock import Watch
 
 
 async def known(place: Place, desk: Desk, url: str) -> Expectation:
@@ -107,14 +111,14 @@ async def test_a_journal_that_the_ledger_does_not_know_is_not_taken_for_known(
     assert (finished.verdict, finished.journal_head) == (Verdict.CANCELLED, None)
 
 
-async def test_after_an_order_that_expired_half_done_the_next_one_goes_on(
-    inside: Place, inside_desk: Desk, tenant_database: str
+@pytest.mark.parametrize("late", [False, True], ids=["in-time", "expired"])
+async def test_after_an_order_that_a_shutdown_left_half_done_the_next_one_goes_on(
+    inside: Place, inside_desk: Desk, tenant_database: str, late: bool
 ) -> None:
     expected = await known(inside, inside_desk, tenant_database)
     files = [SLEEP, SLEEP_LONG]
-    # Half of it takes longer than that, so it comes too late for the agent that takes over.
-    soon = datetime.now(UTC) + timedelta(seconds=1)
-    command = inside_desk.apply(tenant_database, files, expected=expected, expires_at=soon)
+    expires_at = datetime.now(UTC) + timedelta(seconds=40)
+    command = inside_desk.apply(tenant_database, files, expected=expected, expires_at=expires_at)
     async with inside.agent(inside_desk.pool):
         await inside_desk.send(command, files=files)
         await inside_desk.until(
@@ -122,9 +126,13 @@ async def test_after_an_order_that_expired_half_done_the_next_one_goes_on(
                 isinstance(one.report, MigrationApplied) and one.report.command == command.command
             )
         )
-    async with inside.agent(inside_desk.pool):
+    # The agent that takes over says the same, whether it has come in time or not.
+    ahead = Watch(timedelta(seconds=45 if late else 0))
+    async with wrong_agent(inside, inside_desk.pool, ahead):
         finished = await inside_desk.finished(command)
-        assert finished.verdict is Verdict.EXPIRED
+        assert (finished.verdict, finished.changed) == (Verdict.CANCELLED, 1)
+        assert finished.failure is not None
+        assert finished.failure.message.startswith("the migration was cancelled")
 
         expected = replace(expected, journal_head=finished.journal_head)
         again = inside_desk.apply(tenant_database, [SLEEP], expected=expected)

@@ -11,9 +11,14 @@ import pytest
 from ledger.bus.port import Message
 from ledger.contracts.envelope import Metadata, encode, report_id
 from ledger.contracts.events import MessageParked, ReportContradicted, RolloutCompleted
-from ledger.contracts.reports import AttemptFinished, AttemptStarted, MigrationApplied
+from ledger.contracts.reports import (
+    AttemptFinished,
+    AttemptStarted,
+    CommandRefused,
+    MigrationApplied,
+)
 from ledger.contracts.topics import REPORTS
-from migrations.model.attempt import Verdict
+from migrations.model.attempt import Failure, FailureClass, Verdict
 from tests.support.house import Actor, House, answers, failures, finished, started
 
 
@@ -37,6 +42,38 @@ async def test_the_same_report_twice_in_one_batch_is_one_event(house: House) -> 
         await actor.say(command.stream, started(command), started(command))
         await leading.leader.drain()
         assert len(await house.events(AttemptStarted)) == 1
+
+
+@pytest.mark.parametrize(
+    ("verdict", "head", "claims"),
+    [
+        (Verdict.REFUSED, None, False),
+        (Verdict.EXPIRED, None, False),
+        (Verdict.CANCELLED, None, False),
+        (Verdict.EXPIRED, "another", True),
+        (Verdict.FAILED, None, True),
+        (Verdict.DONE, None, True),
+    ],
+)
+async def test_what_an_answered_command_is_told_when_it_comes_again_and_nobody_works_is_no_lie(
+    house: House, verdict: Verdict, head: str | None, claims: bool
+) -> None:
+    rollout = await house.start(select="id=acme")
+    async with house.leading() as leading, house.actor() as actor:
+        command = await actor.ordered("acme")
+        await actor.applies(command)
+        await house.becomes(rollout, "completed")
+        late = finished(command, verdict).model_copy(update={"journal_head": head})
+        for agent in ("two", "three"):
+            refused = Failure(FailureClass.CLOCK, f"the clock of agent {agent} is 2 h behind")
+            said = CommandRefused(database="acme", command=command.command, failure=refused)
+            await actor.say(command.stream, said)
+        await actor.say(command.stream, late)
+        await leading.leader.drain()
+        assert bool(await house.events(ReportContradicted)) is claims
+        (first,) = await house.events(AttemptFinished)
+        assert isinstance(first.event, AttemptFinished)
+        assert first.event.verdict is Verdict.DONE
 
 
 @pytest.mark.parametrize("together", [True, False])
