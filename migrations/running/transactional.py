@@ -174,8 +174,8 @@ async def _opened(target: Target, beginning: Awaitable[object]) -> None:
             raise
         raise_if_worn(error)
         failed = failed_at(error, None)
-        remedy = "" if target.met else MEETING
-        if isinstance(error, asyncpg.InsufficientPrivilegeError) and not target.met:
+        remedy = "" if target.journal_exists else MEETING
+        if isinstance(error, asyncpg.InsufficientPrivilegeError) and not target.journal_exists:
             remedy += GRANT_CREATE
         message = f"{failed.failure.message} (before the first statement{remedy})"
         failed.failure = replace(failed.failure, message=message)
