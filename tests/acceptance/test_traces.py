@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ledger.contracts.events import MigrationOrdered, RolloutPlanned
 from ledger.contracts.reports import MigrationApplied
+from tests.acceptance.conftest import RESEND_NEVER
 from tests.support import invariants
 from tests.support.collector import Collector, Span, collecting
 from tests.support.fleet import Fleet
@@ -70,7 +71,7 @@ async def roll_out(fleet: Fleet, collector: Collector, ending: str = "completed"
     """One rollout with everything exporting to the collector; all processes have ended. Its id."""
     fleet.env["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.endpoint
     fleet.env["OTEL_METRICS_EXPORTER"] = "none"
-    leader = await fleet.serve()
+    leader = await fleet.serve(**RESEND_NEVER)
     agent = fleet.agent()
     rollout = await fleet.start("--waves", "1,rest")
     await fleet.reached(rollout, ending)
