@@ -150,7 +150,7 @@ async def acquire(
         entries=record.entries if record else (),
         epoch_kept=record is not None and (not work.owner or record.epoch == work.epoch),
         outside=outside_changes(record, work.expectation.journal_head),
-        said=said,
+        recorded_keys=said,
         to_be_owned_by=facts.around.owner,
     )
     if record is not None:

@@ -106,7 +106,7 @@ class _Attempt:
     """Where the last session was lost, and what the server said."""
 
     def learn(self, target: Target) -> None:
-        if target.met:
+        if target.journal_exists:
             self.identity = target.identity
             self.head = None if target.overtaken else target.head
 

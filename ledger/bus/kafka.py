@@ -31,7 +31,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.admin import ApiVersionRequest
 
 from ledger.bus import security, tracing
-from ledger.bus.kafka_reading import KafkaMember, KafkaReader, what
+from ledger.bus.kafka_readers import KafkaMember, KafkaReader, what
 from ledger.bus.kafka_topics import create_topics
 from ledger.bus.port import BusMisconfigured, BusUnavailable, Message
 from ledger.bus.security import KafkaSettings

@@ -58,7 +58,7 @@ LOOK_AGAIN_S = 1.0
 def progress(state: RolloutState, situation: DecisionContext) -> tuple[Decision, ...]:
     """The events that follow now, each with its derived id; none when nothing follows."""
     owed = _owed(state, situation)
-    events = list(_settle(state, situation, owed.concerned))
+    events = list(_expire_and_inspect(state, situation, owed.concerned))
     if state.status is Status.RUNNING:
         if only_retries(state):
             if not state.failing:
@@ -139,7 +139,7 @@ def _merely_answers(database: DatabaseState, now: datetime, expired_by: datetime
     return database.started or database.expires_at is None or database.expires_at > expired_by
 
 
-def _settle(
+def _expire_and_inspect(
     state: RolloutState, situation: DecisionContext, concerned: Sequence[DatabaseState]
 ) -> Iterator[Decision]:
     for database in concerned:

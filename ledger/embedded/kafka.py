@@ -20,8 +20,8 @@ from ledger.embedded.process import LOOPBACK, POLL_S, ServerProcess, kept_ports
 from migrations.chance import SYSTEM_CHANCE
 from migrations.clock import SYSTEM_CLOCK
 
-START_TIMEOUT_S = 60.0
-"""How long the broker may take until it serves (3 to 4 s on two free cores)."""
+START_TIMEOUT_S = 180.0
+"""How long the broker may take until it serves (3 to 4 s on two free cores, a minute on busy)."""
 
 JVM_OPTIONS = ("-Xmx320m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 """A broker for a few thousand messages: quick to start, about 360 MB resident."""

@@ -45,7 +45,7 @@ PROGRAMS = Path("pginstall") / "bin"
 PROGRAMS_OF_ROOT = Path("/var/cache/migration-ledger")
 """Where root keeps a copy of the programs when the installed ones are closed to `nobody`."""
 
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 120.0
 """How long the server may take until it accepts connections (0.3 s when nothing is wrong)."""
 
 DEFAULT_SETTINGS: Mapping[str, str] = {

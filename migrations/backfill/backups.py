@@ -97,7 +97,7 @@ async def backups(connection: Connection, target: str) -> tuple[Backup, ...]:
 
 async def stored_in(target: Target, version: str) -> str | None:
     """The table in which a migration's backup is; `None` where it has none."""
-    if not target.met:
+    if not target.journal_exists:
         return None
     query = bind(_SQL["backup_stored_in"], place(target.work, version))
     try:

@@ -245,7 +245,7 @@ async def _around(target: Target) -> _TablesAround:
     values = dict(row)
     missing = tuple(values.pop("missing"))
     found = Circumstances(**values)
-    if target.met:
+    if target.journal_exists:
         return _TablesAround(found, missing)
     # They come with the journal.
     return _TablesAround(replace(found, owner=target.to_be_owned_by), ())

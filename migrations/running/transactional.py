@@ -177,10 +177,10 @@ async def _opened(target: Target, beginning: Awaitable[object]) -> None:
             raise
         raise_if_worn(error)
         failed = failed_at(error, None)
-        remedy = "" if target.met else MEETING
+        remedy = "" if target.journal_exists else MEETING
         if error.server_source_function == _SETS:
             remedy = BECOME
-        elif isinstance(error, asyncpg.InsufficientPrivilegeError) and not target.met:
+        elif isinstance(error, asyncpg.InsufficientPrivilegeError) and not target.journal_exists:
             remedy += GRANT_CREATE
         message = f"{failed.failure.message} (before the first statement{remedy})"
         failed.failure = replace(failed.failure, message=message)

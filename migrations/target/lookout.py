@@ -40,7 +40,7 @@ from migrations.target.session import (
     close_session,
     open_session,
 )
-from migrations.target.standing import standing_text
+from migrations.target.statement_progress import progress_text
 
 APPLICATION_NAME = "migration-ledger lookout"
 """What `pg_stat_activity` shows."""
@@ -266,7 +266,7 @@ class Lookout:
                 self._refused = unseen(error)
             await self._close_session()
             return None
-        self._refused, self._standing = "", standing_text(dict(row))
+        self._refused, self._standing = "", progress_text(dict(row))
         return blocking(map(dict, rows), self.settings.database)
 
     async def _close_session(self) -> None:

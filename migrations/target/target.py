@@ -94,7 +94,7 @@ class Target:
     overtaken: bool = False
     """Whether somebody else has written since, so that `head` is not the journal's any more."""
     outside: tuple[OutsideChange, ...] = ()
-    said: frozenset[Key] = frozenset()
+    recorded_keys: frozenset[Key] = frozenset()
     """What the journal holds of this command."""
     progress: BatchProgress | None = None
     """How far the data migration is committed that runs, or that ran last and did not end."""
@@ -110,7 +110,7 @@ class Target:
         self.lookout = Lookout(self.clock, self.settings, self.observer, self.connection)
 
     @property
-    def met(self) -> bool:
+    def journal_exists(self) -> bool:
         """Whether the target has a journal, and so the identity that it goes by."""
         return self._meeting is None
 
@@ -185,16 +185,16 @@ class Target:
         """Write entries in one transaction of their own, in one round trip. Raises as `commit`."""
         self._marker = self.chance.uuid().hex
         parts = [self._begin_sql(Options(), ours=True)]
-        before = self.head, self.seq, self.said
+        before = self.head, self.seq, self.recorded_keys
         try:
             for entry in entries:
                 parts.append(self._record_sql(entry))
                 self._move(entry)
         finally:
-            behind = self.head, self.seq, self.said
-            self.head, self.seq, self.said = before
+            behind = self.head, self.seq, self.recorded_keys
+            self.head, self.seq, self.recorded_keys = before
         await self._execute(";\n".join([*parts, "COMMIT"]))
-        self.head, self.seq, self.said = behind
+        self.head, self.seq, self.recorded_keys = behind
 
     def entry_for_elsewhere(self, entry: NewEntry) -> str:
         """The statement by which a session of another program writes `entry` where it commits.
@@ -249,11 +249,11 @@ class Target:
     async def read_journal(self) -> Record | None:
         """What the journal says now; `None` where there is none yet."""
         try:
-            if not self.met:
+            if not self.journal_exists:
                 await journal.refuse_foreign(self.connection, self.settings.role)
             return await journal.read(self.connection, self.work.target)
         except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-            if self.met:
+            if self.journal_exists:
                 raise
             return None
 
@@ -290,7 +290,7 @@ class Target:
             raise await self.broken_guard() from None
         except (asyncpg.DuplicateSchemaError, asyncpg.DuplicateTableError):
             await self.rollback()
-            if self.met:
+            if self.journal_exists:
                 raise
             raise LockLost(
                 "somebody made the schema migration_ledger meanwhile: another migrator for a "
@@ -307,7 +307,7 @@ class Target:
     def _without_journal(self, error: asyncpg.PostgresError) -> Exception:
         """What it means that a name is not known: the journal's, or one of the script's own."""
         gone = isinstance(error, asyncpg.UndefinedTableError) and JOURNAL_SCHEMA in str(error)
-        if is_touched(str(error)) or (gone and self.met):
+        if is_touched(str(error)) or (gone and self.journal_exists):
             return journal_touched()
         return guards_reset() if gone else error
 
@@ -319,7 +319,7 @@ class Target:
         """Go on behind an entry."""
         self.head = self._head_after(entry)
         self.seq += 1
-        self.said |= {key_of_entry(entry)}
+        self.recorded_keys |= {key_of_entry(entry)}
 
     def _begin_sql(
         self, options: Options, *, ours: bool = False, alone: bool = False, batch: bool = False
@@ -375,7 +375,7 @@ class Target:
 
     def _columns(self, entry: NewEntry) -> dict[str, SqlValue]:
         work, entry = self.work, self._storable(entry)
-        if (key := key_of_entry(entry)) in self.said:
+        if (key := key_of_entry(entry)) in self.recorded_keys:
             raise RunError(
                 f"the journal has an entry of command {work.command_id} for {key} already; nothing "
                 "was written; report this as a fault of migration-ledger"

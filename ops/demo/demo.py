@@ -32,7 +32,7 @@ AGENTS = {"LEDGER_AGENT_SECRET_ROOTS": "secrets", "LEDGER_AGENT_INSECURE_POSTGRE
 """Where agents find the tenants' passwords; the server of the demo has no certificate."""
 SERVERS_S = 300.0
 """The first start fetches the broker."""
-PROGRAM_S = 60.0
+PROGRAM_S = 180.0
 ROLLOUT_UNDONE = 3
 """Exit code of a rollout that halted, failed somewhere or was undone."""
 

@@ -16,6 +16,8 @@ from tests.support.fleet import PASSWORD_VARIABLE, Fleet, Tenant, prepare, tenan
 
 RESEND_S = "2"
 """Short, so that a lost command is seen to come again within a test."""
+RESEND_NEVER = {"LEDGER_RESEND_S": "600"}
+"""For tests that count what an agent did: on a busy machine it would be asked once more."""
 
 MakeFleet = Callable[..., Awaitable[Fleet]]
 """Makes a fleet: `await make_fleet(databases=6, bootstrap=…)`; `None` means one process."""

@@ -8,6 +8,7 @@ import json
 from ledger.contracts.reports import AttemptStarted
 from ledger.domain.waiting import Reason
 from ledger.embedded.kafka import EmbeddedKafka
+from tests.acceptance.conftest import RESEND_NEVER
 from tests.support.fleet import Fleet
 from tests.support.processes import run, until
 from tests.support.runbook import steps
@@ -21,10 +22,9 @@ async def test_without_the_broker_that_is_the_first_cause_named_and_no_agent_is_
     breakable: Fleet, victim: EmbeddedKafka
 ) -> None:
     fleet = breakable
-    # Far away: a second sending of the orders does not find it out.
-    resend = {"LEDGER_RESEND_S": "600"}
     fleet.migration(FIRST, "SELECT pg_sleep(5);")
-    leader = await fleet.serve(**resend)
+    # A second sending of the orders does not find it out.
+    leader = await fleet.serve(**RESEND_NEVER)
     agent = fleet.agent()
     rollout = await fleet.start("--waves", "2,rest", "--in-flight", "2")
     await fleet.at_least(1, AttemptStarted)

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from ledger.embedded.kafka import EmbeddedKafka
+from tests.acceptance.conftest import RESEND_NEVER
 from tests.support.fleet import PASSWORD_VARIABLE, Fleet
 from tests.support.pages import asked, free_port
 from tests.support.processes import until
@@ -39,7 +40,7 @@ async def test_what_a_rollout_did_is_in_the_numbers_of_ledger_and_agent(
     fleet, own, its = breakable, free_port(), free_port()
     fleet.migration(FIRST, "SELECT 1;")
     fleet.migration(SECOND, f"SELECT 1 / (current_database() <> '{fleet.tenants[0].name}')::int;")
-    await fleet.serve(LEDGER_MONITORING_PORT=str(own))
+    await fleet.serve(LEDGER_MONITORING_PORT=str(own), **RESEND_NEVER)
     assert (await asked(own, "/healthz")) == (200, "ok\n")
     agent = fleet.agent(LEDGER_MONITORING_PORT=str(its))
 

@@ -10,6 +10,7 @@ import asyncpg
 
 from ledger.contracts.events import MigrationOrdered, RolloutPlanned, UndoStarted
 from ledger.contracts.reports import MigrationApplied
+from tests.acceptance.conftest import RESEND_NEVER
 from tests.support import invariants
 from tests.support.collector import Collector, Span, collecting
 from tests.support.fleet import PASSWORD_VARIABLE, Fleet, Tenant

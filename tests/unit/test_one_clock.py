@@ -42,7 +42,7 @@ LOOP = frozenset({"time", "call_later", "call_at"})
 REAL = {
     "agents/backup_command.py": BOUNDS,
     "ledger/bus/kafka.py": BOUNDS,
-    "ledger/bus/kafka_reading.py": BOUNDS,
+    "ledger/bus/kafka_readers.py": BOUNDS,
     "ledger/cli/rollout/watch.py": BOUNDS,
     "ledger/embedded/kafka.py": frozenset({"time.sleep"}),
     "ledger/embedded/postgres.py": frozenset({"time.sleep"}),

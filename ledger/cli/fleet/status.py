@@ -11,7 +11,7 @@ from ledger.cli.app.command import Session, command, opened, tell_behind
 from ledger.cli.app.help_page import WHICH_DATABASES
 from ledger.cli.app.options import AllOption, PageOption, SelectOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
-from ledger.cli.app.watching import WatchOptions, shown_again
+from ledger.cli.app.watch import WatchOptions, shown_again
 from ledger.cli.fleet.groups import SHOWN, show_numbers, totals
 from ledger.cli.record.audit import aside_row, aside_text
 from ledger.domain.wording import number_of, reads_journal

@@ -25,7 +25,7 @@ from ledger.cli.app.options import (
     WaitOptions,
 )
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
-from ledger.cli.app.watching import WatchOptions, shown_again
+from ledger.cli.app.watch import WatchOptions, shown_again
 from ledger.cli.rollout.plan import facts, rollback_options
 from ledger.cli.rollout.questions import abort_facts, held_facts, resume_facts, retry_facts
 from ledger.cli.rollout.start import BundleOption, PlanOnlyOption, ToOption, travel_with

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from ledger.bus import security
 from ledger.bus.kafka import PRODUCER_OPTIONS
-from ledger.bus.kafka_reading import CONSUMER_OPTIONS, GROUP_OPTIONS
+from ledger.bus.kafka_readers import CONSUMER_OPTIONS, GROUP_OPTIONS
 from ledger.bus.port import BusMisconfigured
 from ledger.bus.security import KafkaSettings
 

@@ -8,7 +8,7 @@ from typing import Any
 from migrations.printable import escaped
 
 
-def standing_text(row: Mapping[str, Any]) -> str:
+def progress_text(row: Mapping[str, Any]) -> str:
     """What a row of `standing` says, in a few words; empty where there is nothing to say."""
     return "; ".join(filter(None, (_progress(row), _blocked(row))))
 
