@@ -152,7 +152,7 @@ def checked(text: str, file: str) -> str:
         if word == "copy" and (found := _COPY_PROGRAM.search(rest)):
             program = found[1][1:-1].replace("''", "'")
             watched = _watched(program, _ENDING.format(where="in a pipe", **known), whole=False)
-            quoted = watched.replace("'", "''")
+            quoted = "''".join(watched.split("'"))
             replaced = f"{rest[: found.start(1)]}'{quoted}'{rest[found.end(1) :]}"
         elif word not in _WHOLE_LINES and "`" in rest:
             ending = _ENDING.format(where="in backquotes", **known)
