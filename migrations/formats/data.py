@@ -320,7 +320,12 @@ def _check_statement(statement: Statement, file: str) -> None:
 
 def _check_key(statement: Statement, batches: Batches, file: str) -> None:
     """Raise MarkerError for what changes the key by which batches, and saved rows, are found."""
-    changed = assigned_in(statement.text, names_in(batches.table, ".")[-1]) & set(batches.key)
+    try:
+        table = names_in(batches.table, ".")[-1]
+    except ValueError:
+        # No name at all, which the database says.
+        return
+    changed = assigned_in(statement.text, table) & set(batches.key)
     if changed:
         names = ", ".join(sorted(changed))
         raise MarkerError(

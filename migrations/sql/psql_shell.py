@@ -81,9 +81,17 @@ _WHOLE_LINES = frozenset({"copy", "!"})
 """Commands for which a backquote is a letter like any other."""
 _BACKQUOTED = re.compile(r"`([^`\n]*)`")
 _ENDING = (
-    '{{ echo "psql:{file}:{line}: error: a program in backquotes failed (exit status $?)" >&2; '
-    "kill $PPID; }}"
+    'echo "psql:{file}:{line}: error: a program {where} failed (exit status $?)" >&2; kill $PPID;'
 )
+_FED = "141"
+"""How a program ends that feeds another one which has had enough (SIGPIPE)."""
+_FOUND_NOTHING = "1|141"
+_SEARCHES = re.compile(r"\s*(?:[A-Za-z_]\w*=\S*\s+)*(?:[efz]?grep|diff|cmp|comm)\b")
+"""Programs that say with 1 that there is nothing, and with more that they could not look."""
+_STAGE = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"|\\.|\|\||(?P<pipe>\|)", re.DOTALL)
+_COMPOUND = re.compile(r"[(){}]|\b(?:if|for|while|until|case)\b")
+"""What has pipelines inside of it: left as it is written."""
+_COPY_PROGRAM = re.compile(r"\bfrom\s+program\s+('(?:[^']|'')*')", re.IGNORECASE)
 _FOREIGN = frozenset({"LAST_ERROR_MESSAGE", "DBNAME", "USER", "HOST", "PORT", "ENCODING"})
 """Variables of psql's own that say what others wrote."""
 
@@ -132,20 +140,49 @@ def _reads_otherwise(text: str) -> tuple[int, str] | None:
 
 
 def checked(text: str, file: str) -> str:
-    """The script, called `file`, in which a program in backquotes that fails ends psql.
+    """The script, called `file`, in which a program that fails in backquotes ends psql.
 
-    psql itself takes what such a program wrote, nothing perhaps, and goes on. No line moves.
+    psql itself takes what such a program wrote, nothing perhaps, and goes on; so does it for one
+    that feeds another, of `\\copy … from program` too. No line moves.
     """
     pieces, done = [], 0
     for at, word, rest in words(text):
-        start = at + 1 + len(word)
-        if word not in _WHOLE_LINES and "`" in rest:
-            line = text.count("\n", 0, at) + 1
-            ending = _ENDING.format(file=file, line=line)
-            # What it says is no pattern: there is no backslash in it.
-            pieces += [text[done:start], _BACKQUOTED.sub(rf"`(\1) || {ending}`", rest)]
-            done = start + len(rest)
+        start, line = at + 1 + len(word), text.count("\n", 0, at) + 1
+        known = {"file": file, "line": line}
+        if word == "copy" and (found := _COPY_PROGRAM.search(rest)):
+            program = found[1][1:-1].replace("''", "'")
+            watched = _watched(program, _ENDING.format(where="in a pipe", **known), whole=False)
+            quoted = "''".join(watched.split("'"))
+            replaced = f"{rest[: found.start(1)]}'{quoted}'{rest[found.end(1) :]}"
+        elif word not in _WHOLE_LINES and "`" in rest:
+            ending = _ENDING.format(where="in backquotes", **known)
+            parts = _BACKQUOTED.split(rest)
+            parts[1::2] = [f"`{_watched(one, ending, whole=True)}`" for one in parts[1::2]]
+            replaced = "".join(parts)
+        else:
+            continue
+        pieces += [text[done:start], replaced]
+        done = start + len(rest)
     return "".join([*pieces, text[done:]])
+
+
+def _watched(command: str, ending: str, *, whole: bool) -> str:
+    """A command of the shell whose every program in a pipe ends psql when it fails.
+
+    The last one does if it is watched as a `whole`.
+    """
+    last = f" || {{ {ending} }}" if whole else ""
+    pipes = [one.start() for one in _STAGE.finditer(command) if one["pipe"]]
+    if not pipes or _COMPOUND.search(command):
+        return f"{command}{last}"
+    ends = zip([0, *(at + 1 for at in pipes)], [*pipes, len(command)], strict=True)
+    *feeding, end = [command[first:behind].strip() for first, behind in ends]
+    fed = [
+        f"{{ {one} || case $? in {_FOUND_NOTHING if _SEARCHES.match(one) else _FED}) ;; "
+        f"*) {ending}; esac; }}"
+        for one in feeding
+    ]
+    return " | ".join([*fed, end]) + last
 
 
 def _stays(

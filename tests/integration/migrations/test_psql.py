@@ -302,3 +302,41 @@ async def test_a_value_that_a_constraint_refuses_is_masked_in_what_psql_says(wor
     assert "secret" not in outcome.failure.message
     assert "t_n_key" in outcome.failure.message
     assert (outcome.failure.sqlstate, outcome.failure.line) == ("23505", 3)
+
+
+FAILS_IN_A_PIPE = [
+    "\\set x `sed s/a/b/ /nowhere/nosuch | cat`",
+    "\\set x `false | cat`",
+    "\\set x `true | false | cat`",
+    "\\set x `echo 'a|b' | cat | grep -q c`",
+    "\\set x `grep x /nowhere/nosuch | wc -l`",
+    "\\copy colours from program 'sed s/a/b/ /nowhere/nosuch | cat' csv",
+    "\\copy colours from program 'sed ''s/a|b/c/'' /nowhere/nosuch | cat' csv",
+]
+HOLDS_IN_A_PIPE = [
+    ("\\set x `echo 'a|b' | tr -d '|'`", "ab"),
+    ("\\set x `yes | head -n 1`", "y"),
+    ("\\set x `echo a | grep b | wc -l | tr -d ' '`", "0"),
+    ("\\set x `(false | true) && echo a`", "a"),
+    ("\\set x `false || echo a`", "a"),
+]
+
+
+@pytest.mark.parametrize("line", FAILS_IN_A_PIPE)
+async def test_a_program_that_fails_in_front_of_another_one_ends_the_script(
+    world: World, line: str
+) -> None:
+    one = script(f"CREATE TABLE colours (id int);\n{line}\nSELECT 1;\n")
+    outcome = await world.up(one, programs=ALLOWED, psql_shell=True)
+    assert outcome.failure is not None
+    assert (outcome.failure.file, outcome.failure.line) == ("1_a.up.sql", 2)
+    assert "failed (exit status" in outcome.failure.message
+    assert not await world.has("colours")
+
+
+@pytest.mark.parametrize(("line", "x"), HOLDS_IN_A_PIPE)
+async def test_a_pipe_that_does_its_work_does_it(world: World, line: str, x: str) -> None:
+    one = script(f"{line}\nCREATE TABLE colours AS SELECT :'x'::text AS x;\n")
+    outcome = await world.up(one, programs=ALLOWED, psql_shell=True)
+    assert outcome.verdict is Verdict.DONE, outcome.failure
+    assert await world.value("SELECT x FROM colours") == x
