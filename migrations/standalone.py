@@ -216,11 +216,8 @@ async def status(
     found = await glance(settings, target)
     if found.failure is not None:
         return FolderStatus((), found.owner, found.failure)
-    try:
-        if folder is not None and found.record is not None:
-            refuse_folder(folder, found.record.entries)
-    except OtherHistory as error:
-        return FolderStatus((), found.owner, from_error(error))
+    if folder is not None and (other := _of_another(found, folder)) is not None:
+        return FolderStatus((), found.owner, from_error(other))
     return FolderStatus(
         _lines(found, migrations),
         found.owner,
@@ -228,6 +225,26 @@ async def status(
         in_use=found.in_use,
         warnings=found.warnings,
     )
+
+
+async def refuse_another(settings: ConnectionSettings, target: str, folder: FolderHistory) -> None:
+    """Raise OtherHistory for a folder that has nothing in common with what is applied there.
+
+    In front of what would take its word for what is there. A database that cannot be asked says so
+    itself then.
+    """
+    other = _of_another(await glance(settings, target), folder)
+    if other is not None:
+        raise other
+
+
+def _of_another(found: Inspection, folder: FolderHistory) -> OtherHistory | None:
+    try:
+        if found.record is not None:
+            refuse_folder(folder, found.record.entries)
+    except OtherHistory as error:
+        return error
+    return None
 
 
 def _work(

@@ -24,6 +24,7 @@ from migrations.model.migration import (
     SourceFile,
     Statement,
 )
+from migrations.sql.psql_files import expanded
 from migrations.sql.statements import split
 from migrations.sql.summary import tables
 
@@ -81,7 +82,7 @@ class HistoryTable:
         if program is not None and program.language is Language.PSQL:
             if _line_in(program, self.called) is None:
                 return section
-            written = _qualified(self.name).search(program.text) if self.name else None
+            written = _qualified(self.name).search(expanded(program)) if self.name else None
             before = f"{program.before}{self._sql(written.group() if written else '')}\n"
             return replace(section, program=replace(program, before=before))
         first = next((one for one in section.statements if _names(one, self.called)), None)
@@ -157,8 +158,11 @@ def _first(migration: Migration, table: str) -> str | None:
 
 
 def _line_in(program: Program, table: str) -> int | None:
+    """The line of a script that names it; the first one where a script does that it includes."""
     found = _word(table).search(program.text)
-    return program.text.count("\n", 0, found.start()) + 1 if found else None
+    if found is None:
+        return 1 if _word(table).search(expanded(program)) else None
+    return program.text.count("\n", 0, found.start()) + 1
 
 
 def _names(statement: Statement, table: str) -> bool:

@@ -12,7 +12,7 @@ from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.options import MIGRATIONS, FolderOption, FormatOption, VarOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption
 from ledger.cli.app.variables import loaded_here
-from ledger.cli.db.target import DatabaseOptions, connection_of, history_of, journal_here
+from ledger.cli.db.target import DatabaseOptions, connection_of, history_of, own_journal
 from ledger.domain.wording import failure_text
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ async def check(
     from migrations.model.preflight import blocking_results
 
     migrations = loaded_here(ctx, folder, format, var, psql=True)
-    target = await journal_here(ctx, place, history_of(ctx, folder, migrations))
+    target = await own_journal(ctx, place, history_of(ctx, folder, migrations))
     policy = flags_of(ctx).load().settings.preflight.policy
     found = await standalone.preflight(connection_of(place), migrations, policy, target=target)
     if isinstance(found, Failure):

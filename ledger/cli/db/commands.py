@@ -24,7 +24,13 @@ from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.variables import loaded_here
 from ledger.cli.db import backups, catalog, check, export, history, resolve, shapes
 from ledger.cli.db.options import OutsideLedgerOptions, TimeoutOptions, confirm_outside, said_of
-from ledger.cli.db.target import DatabaseOptions, connection_of, history_of, journal_here
+from ledger.cli.db.target import (
+    DatabaseOptions,
+    connection_of,
+    history_of,
+    journal_here,
+    own_journal,
+)
 from ledger.domain.wording import failure_text, number_of
 
 if TYPE_CHECKING:
@@ -223,7 +229,7 @@ async def verify(
     from migrations import standalone
 
     migrations = loaded_here(ctx, folder, format, var, psql=True)
-    target = await journal_here(ctx, place, history_of(ctx, folder, migrations))
+    target = await own_journal(ctx, place, history_of(ctx, folder, migrations))
     found = await standalone.verify(
         connection_of(place),
         migrations,

@@ -15,7 +15,7 @@ from ledger.cli.app.options import MIGRATIONS, FormatOption, VarOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.db.history import loaded
 from ledger.cli.db.options import OutsideLedgerOptions, TimeoutOptions, said_of
-from ledger.cli.db.target import DatabaseOptions, connection_of, history_of, journal_here
+from ledger.cli.db.target import DatabaseOptions, connection_of, history_of, own_journal
 from ledger.domain.wording import number_of
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ async def export_history(
         known_tool(to),
         patience.limits(ctx),
         Telling(),
-        target=await journal_here(ctx, place, history_of(ctx, directory, migrations)),
+        target=await own_journal(ctx, place, history_of(ctx, directory, migrations)),
     )
     for note in exported.notes:
         say(f"note: {note}")

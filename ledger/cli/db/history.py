@@ -18,7 +18,7 @@ from ledger.cli.app.options import MIGRATIONS, FormatOption, VarOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.variables import loaded_here
 from ledger.cli.db.options import OutsideLedgerOptions, TimeoutOptions, confirm_outside, said_of
-from ledger.cli.db.target import DatabaseOptions, connection_of, history_of, journal_here
+from ledger.cli.db.target import DatabaseOptions, connection_of, history_of, own_journal
 from ledger.domain.wording import failure_text, number_of
 from ledger.errors import WrongArgument
 from migrations.model.attempt import FailureClass
@@ -177,7 +177,7 @@ async def repair(
         version,
         permission.reason or "",
         patience.limits(ctx),
-        target=await journal_here(ctx, place, history_of(ctx, directory, migrations)),
+        target=await own_journal(ctx, place, history_of(ctx, directory, migrations)),
         outside=outside,
     )
     return concluded(outcome, "db.repair", {"version": version}, f"{version}: accepted {what}",
@@ -208,7 +208,7 @@ async def _adopt(
     from migrations import standalone_adoption
 
     outside, limits, settings = permission.granted(), patience.limits(ctx), connection_of(place)
-    target = await journal_here(ctx, place, history_of(ctx, directory, migrations))
+    target = await own_journal(ctx, place, history_of(ctx, directory, migrations))
     found = await standalone_adoption.preview(settings, migrations, adoption, target=target)
     table = found.history.table if found.history else None
     if table:

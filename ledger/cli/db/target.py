@@ -134,6 +134,18 @@ async def journal_here(
     return await journal_of(connection_of(place), place.target_schema, name, history)
 
 
+async def own_journal(ctx: typer.Context, place: DatabaseOptions, history: FolderHistory) -> str:
+    """As `journal_here`, for what relies on it that the folder is of what is applied there.
+
+    Raises OtherHistory.
+    """
+    from migrations.standalone import refuse_another
+
+    target = await journal_here(ctx, place, history)
+    await refuse_another(connection_of(place), target, history)
+    return target
+
+
 def _said_in(address: str) -> dict[str, str]:
     """The parameters behind the `?` of an address; none of one that cannot be read."""
     try:

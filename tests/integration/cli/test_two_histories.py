@@ -61,6 +61,25 @@ async def test_a_folder_that_has_nothing_in_common_with_the_journal_is_refused(
     assert (await ledger("db", "up", "-f", "app_a", DATABASE_URL=database)).code == 0
 
 
+async def test_no_command_takes_the_word_of_a_folder_that_is_another_application(
+    ledger: LedgerProgram, folders: None, database: str, tmp_path: Path
+) -> None:
+    write(tmp_path / "app_a", v2_more="a2")
+    assert (await ledger("db", "up", "-f", "app_a", DATABASE_URL=database)).code == 0
+    (tmp_path / "app_b" / "2_more.sql").unlink()
+    why = ("--reason", "why")
+    for words in (
+        ("repair", "1", "app_b", "--accept-changed", *why),
+        ("repair", "2", "app_b", "--gone", *why),
+        ("baseline", "app_b", "--through", "1", "--yes"),
+        ("verify", "-f", "app_b"),
+        ("check", "-f", "app_b"),
+    ):
+        refused(await ledger("db", *words, DATABASE_URL=database))
+    status = await ledger("db", "status", "-f", "app_a", "-o", "json", DATABASE_URL=database)
+    assert {(one["standing"], one["note"] or "") for one in status.items} == {("applied", "")}
+
+
 async def test_two_applications_with_names_live_in_one_database(
     ledger: LedgerProgram, folders: None, database: str, tmp_path: Path
 ) -> None:

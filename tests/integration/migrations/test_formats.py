@@ -168,3 +168,19 @@ async def test_a_script_that_psql_runs_finds_a_look_alike_too(world: World, tmp_
     assert (await world.up(made, programs=frozenset({Language.PSQL}))).verdict is Verdict.DONE
     assert await world.value("SELECT count(*) FROM public._sqlx_migrations") == 0
     assert (await world.rollback(made)).verdict is Verdict.DONE
+
+
+@pytest.mark.usefixtures("psql")
+async def test_a_script_that_another_one_includes_finds_a_look_alike_too(
+    world: World, tmp_path: Path
+) -> None:
+    files = {
+        "1_a.sql": "\\i inner/rights.sql\n",
+        "inner/rights.sql": 'GRANT SELECT ON public."_sqlx_migrations" TO public;\n',
+        "psql-files.txt": "inner/*.sql\n",
+    }
+    folder = written(tmp_path, files)
+    (made,) = load_folder(folder, "plain+table", Reading(programs=True)).migrations
+    outcome = await world.up(made, programs=frozenset({Language.PSQL}))
+    assert outcome.verdict is Verdict.DONE, outcome.failure
+    assert await world.value("SELECT count(*) FROM public._sqlx_migrations") == 0
