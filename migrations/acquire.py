@@ -40,7 +40,14 @@ from migrations.target.journal import (
     statement,
 )
 from migrations.target.lock import LockKey, key_for, lock_as_expected, wait_for_lock
-from migrations.target.look import become_owner, looking, our_path, owner_to_be
+from migrations.target.look import (
+    become_owner,
+    looking,
+    our_path,
+    owner_to_be,
+    surroundings,
+    surroundings_at_a_glance,
+)
 from migrations.target.ourselves import ourselves
 from migrations.target.preconditions import check_epoch, check_head, check_identity, outside_changes
 from migrations.target.session import (
@@ -198,15 +205,7 @@ def facts_statement(
         for schema in schemas_of(target, settings)
     ]
     values["target_problem"] = Expression(f"coalesce({', '.join(problems)})") if problems else None
-    return statement(name, **{**_surroundings(settings.role), **values})
-
-
-def _surroundings(role: str | None) -> dict[str, SqlValue]:
-    return {
-        "journal_owner": journal.journal_owner(role),
-        "default_grants": Expression(statement("default_grants")),
-        "event_triggers": Expression(statement("event_triggers")),
-    }
+    return statement(name, **{**surroundings(settings.role), **values})
 
 
 def refuse_schema(facts: Facts) -> None:
@@ -282,17 +281,8 @@ async def _lock_with_facts(
 
     Raises ClockApart.
     """
-    values: dict[str, SqlValue] = {
-        "key_data_pid": connection.get_server_pid(),
-        "lock_key": key.value,
-        "out_of_the_ordinary": False,
-    }
-    if settings.role is None:
-        ordinary: dict[str, SqlValue] = dict.fromkeys(("journal_owner", "default_grants"))
-        values |= ordinary | {
-            "event_triggers": False,
-            "out_of_the_ordinary": Expression(statement("out_of_the_ordinary")),
-        }
+    values = surroundings_at_a_glance(settings.role)
+    values |= {"key_data_pid": connection.get_server_pid(), "lock_key": key.value}
     query = facts_statement("lock_with_facts", target, settings, **values)
     asked_at = clock.now() if clock else None
     first = f"{timeless(connection)}{our_path(connection)}"
@@ -307,7 +297,7 @@ async def _lock_with_facts(
     if clock is not None and asked_at is not None:
         clock.check(row["clock"], asked_at)
     if row["out_of_the_ordinary"] and not row["installed"]:
-        around = statement("surroundings", **_surroundings(settings.role))
+        around = statement("surroundings", **surroundings(settings.role))
         row |= dict(*await connection.fetch(around))
     return row["locked"], facts_of(connection, row)
 
