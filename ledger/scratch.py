@@ -22,6 +22,7 @@ from ledger.embedded.errors import ExtraMissing
 from ledger.embedded.postgres import EmbeddedPostgres
 from ledger.settings.errors import SettingsError
 from migrations.catalog.visit import visit
+from migrations.scratch.builder import AT_ONCE, Went
 from migrations.scratch.database import ScratchDatabase, scratch_database
 from migrations.scratch.errors import SchemaUnusable, ScratchRefused
 from migrations.scratch.schema import CatalogSchema
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 FOLDER = "ledger-scratch-"
 """How the folders of our own servers begin, where the system keeps temporary files."""
 LOCK = "in-use"
+TOLD_EVERY = 2_000
+"""Statements of a schema: some seconds of them."""
 _FORM = (
     "the address of the server for scratch databases cannot be read; write "
     "postgresql://user@host:5432/database"
@@ -71,12 +74,23 @@ async def opened_scratch(
     Raises ScratchRefused, SettingsError for an address that cannot be read or trusts whoever
     answers, and what keeps a server of our own from starting.
     """
+    went = _told(say)
     if place.address:
-        async with scratch_database(_server(place), schema) as database:
+        async with scratch_database(_server(place), schema, went) as database:
             yield database
         return
-    async with _own_server(say) as server, scratch_database(server, schema) as database:
+    async with _own_server(say) as server, scratch_database(server, schema, went) as database:
         yield database
+
+
+def _told(say: Announce) -> Went:
+    """Say now and then how far a large schema is."""
+
+    def went(done: int, total: int) -> None:
+        if done // TOLD_EVERY > (done - AT_ONCE) // TOLD_EVERY and done < total:
+            say(f"The schema of the scratch database: {done:,} of {total:,} statements.")
+
+    return went
 
 
 async def catalog_at(address: str, target: str = "") -> CatalogSchema:

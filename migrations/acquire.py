@@ -39,7 +39,15 @@ from migrations.target.journal import (
     statement,
 )
 from migrations.target.lock import LockKey, key_for, lock_as_expected, wait_for_lock
-from migrations.target.look import become_owner, fire_triggers, looking, our_path, owner_to_be
+from migrations.target.look import (
+    become_owner,
+    fire_triggers,
+    looking,
+    our_path,
+    owner_to_be,
+    surroundings,
+    surroundings_at_a_glance,
+)
 from migrations.target.ourselves import ourselves
 from migrations.target.preconditions import (
     check_epoch,
@@ -209,15 +217,7 @@ def facts_statement(
     for schema in schemas_of(target, settings):
         problems.append(statement("target_problem", target=schema, role=settings.role))
     values["target_problem"] = Expression(f"coalesce({', '.join(f'({one})' for one in problems)})")
-    return statement(name, **{**_surroundings(settings.role), **values})
-
-
-def _surroundings(role: str | None) -> dict[str, SqlValue]:
-    return {
-        "journal_owner": journal.journal_owner(role),
-        "default_grants": Expression(statement("default_grants")),
-        "event_triggers": Expression(statement("event_triggers")),
-    }
+    return statement(name, **{**surroundings(settings.role), **values})
 
 
 def refuse_unsuitable(facts: Facts) -> None:
@@ -277,17 +277,8 @@ async def _lock_with_facts(
 
     Raises ClockApart.
     """
-    values: dict[str, SqlValue] = {
-        "key_data_pid": connection.get_server_pid(),
-        "lock_key": key.value,
-        "out_of_the_ordinary": False,
-    }
-    if settings.role is None:
-        ordinary: dict[str, SqlValue] = dict.fromkeys(("journal_owner", "default_grants"))
-        values |= ordinary | {
-            "event_triggers": False,
-            "out_of_the_ordinary": Expression(statement("out_of_the_ordinary")),
-        }
+    values = surroundings_at_a_glance(settings.role)
+    values |= {"key_data_pid": connection.get_server_pid(), "lock_key": key.value}
     query = facts_statement("lock_with_facts", target, settings, **values)
     asked_at = clock.now() if clock else None
     first = f"{set_later(connection)}{our_path(connection)}"
@@ -302,7 +293,7 @@ async def _lock_with_facts(
     if clock is not None and asked_at is not None:
         clock.check(row["clock"], asked_at)
     if row["out_of_the_ordinary"] and not row["installed"]:
-        around = statement("surroundings", **_surroundings(settings.role))
+        around = statement("surroundings", **surroundings(settings.role))
         row |= dict(*await connection.fetch(around))
     return row["locked"], facts_of(connection, row)
 

@@ -109,7 +109,7 @@ class RowColumn:
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class RowReference:
     """Columns that hold what the columns `keys` of another table hold."""
 
     columns: tuple[str, ...]
@@ -118,7 +118,7 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class RowCondition:
     """What must not be false of a row; of a domain's, the value is called VALUE."""
 
     columns: tuple[str, ...]
@@ -131,9 +131,9 @@ class TableDemands:
     """All of it. References with more columns come first, keys with fewer."""
 
     columns: tuple[RowColumn, ...]
-    references: tuple[Reference, ...] = ()
+    references: tuple[RowReference, ...] = ()
     keys: tuple[tuple[str, ...], ...] = ()
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[RowCondition, ...] = ()
 
     @property
     def names(self) -> frozenset[str]:
@@ -155,12 +155,12 @@ async def demands_of(connection: Connection, place: str) -> TableDemands:
     return TableDemands(
         columns,
         tuple(
-            Reference(tuple(row["columns"]), row["parent"], tuple(row["keys"]))
+            RowReference(tuple(row["columns"]), row["parent"], tuple(row["keys"]))
             for row in references
         ),
         tuple(tuple(row["columns"]) for row in keys),
         tuple(
-            Condition(tuple(row["columns"]), row["expression"], row["of_domain"])
+            RowCondition(tuple(row["columns"]), row["expression"], row["of_domain"])
             for row in conditions
         ),
     )

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from migrations.rehearsal.candidates import candidates, is_different, plain, values_of
-from migrations.rehearsal.demands import Condition, Reference, RowColumn, TableDemands
+from migrations.rehearsal.demands import RowColumn, RowCondition, RowReference, TableDemands
 from migrations.rehearsal.shapes import ColumnShape
 from migrations.sql.literals import Expression, SqlValue, bind, quote_ident
 
@@ -87,7 +87,7 @@ class _Group:
     """Columns that conditions tie together."""
 
     columns: tuple[str, ...]
-    conditions: tuple[Condition, ...]
+    conditions: tuple[RowCondition, ...]
 
 
 class _Making:
@@ -246,9 +246,9 @@ def parents_counted(demands: TableDemands) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one.parent for name, one in found.items() if name in in_keys))
 
 
-def _references(demands: TableDemands) -> dict[str, Reference]:
+def _references(demands: TableDemands) -> dict[str, RowReference]:
     """By column, the one that it takes its value from: that with the most columns."""
-    found: dict[str, Reference] = {}
+    found: dict[str, RowReference] = {}
     names = demands.names
     for one in demands.references:
         for name in one.columns:
@@ -279,7 +279,7 @@ def _groups(demands: TableDemands, names: frozenset[str], fixed: frozenset[str])
     return groups
 
 
-def _said(condition: Condition) -> str:
+def _said(condition: RowCondition) -> str:
     known = {"expression": Expression(condition.expression)}
     if not condition.of_domain:
         return bind(HOLDS, known)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import asyncpg
 
@@ -15,6 +16,8 @@ from migrations.sql.literals import quote_ident, quote_literal
 from migrations.target.failure import from_error
 from migrations.target.session import Connection, ConnectionSettings
 
+Went: TypeAlias = Callable[[int, int], None]
+"""Hears how many statements of a schema were run, and of how many. It never raises."""
 AT_ONCE = 50
 """Statements sent together; when one fails, these are sent one by one."""
 _ROLE_EXISTS = "SELECT FROM pg_catalog.pg_roles AS r WHERE r.rolname OPERATOR(pg_catalog.=) $1"
@@ -51,6 +54,7 @@ class Builder:
     settings: ConnectionSettings
     roles: bool
     made_roles: list[str] = field(default_factory=list)
+    went: Went = lambda done, total: None
     _known_roles: dict[str, bool] = field(default_factory=dict)
 
     async def extension(self, name: str, schema: str | None, version: str | None) -> str:
@@ -125,6 +129,7 @@ async def play(builder: Builder, session: Connection, pieces: Sequence[Piece]) -
                 for piece in some:
                     if why := await tried(builder, session, piece):
                         failed[piece] = why
+            builder.went(at + len(some), len(waiting))
         if not failed or len(failed) == len(waiting):
             return failed
         waiting = list(failed)

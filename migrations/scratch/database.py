@@ -17,7 +17,7 @@ import asyncpg
 from migrations.clock import SYSTEM_CLOCK
 from migrations.errors import Unreachable
 from migrations.printable import escaped
-from migrations.scratch.builder import Builder, Lack, said
+from migrations.scratch.builder import Builder, Lack, Went, said
 from migrations.scratch.errors import ScratchRefused
 from migrations.scratch.schema import Schema, build
 from migrations.sql.literals import quote_ident, quote_literal
@@ -73,9 +73,13 @@ class _Rights:
 
 @asynccontextmanager
 async def scratch_database(
-    server: ConnectionSettings, schema: Schema | None = None
+    server: ConnectionSettings,
+    schema: Schema | None = None,
+    went: Went = lambda done, total: None,
 ) -> AsyncIterator[ScratchDatabase]:
     """A new database on the server, with this schema or none, dropped at the end.
+
+    `went` hears how far its schema is.
 
     `server` names a database to connect to first, in which nothing is done, and a role with
     CREATEDB. A superuser's stays out of it: then the database belongs to a login that is made for
@@ -89,6 +93,7 @@ async def scratch_database(
         made_roles: list[str] = []
         try:
             async with _kept(admin, server, settings, rights, made_roles) as builder:
+                builder.went = went
                 lacks = await _built(builder, schema)
                 yield ScratchDatabase(
                     settings, server_version(admin), tuple(lacks), tuple(left_over)

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from migrations.sql.literals import Expression
-from migrations.target.journal import statement
+from migrations.sql.literals import Expression, SqlValue
+from migrations.target.journal import journal_owner, statement
 from migrations.target.ourselves import ourselves, own
 from migrations.target.session import Connection, set_later
 
@@ -98,6 +98,27 @@ def owner_to_be(connection: Connection, answer: str | None) -> str | None:
     if how == "becomes" and (session := own(connection)) is not None:
         session.own_role = owner
     return owner or None
+
+
+def surroundings(role: str | None) -> dict[str, SqlValue]:
+    """Questions about what has a say in tables of ours; migrations run as `role`."""
+    return {
+        "journal_owner": journal_owner(role),
+        "default_grants": Expression(statement("default_grants")),
+        "event_triggers": Expression(statement("event_triggers")),
+    }
+
+
+def surroundings_at_a_glance(role: str | None) -> dict[str, SqlValue]:
+    """The same; without a role, only whether any of it is out of the ordinary."""
+    if role is not None:
+        return {**surroundings(role), "out_of_the_ordinary": False}
+    return {
+        "journal_owner": None,
+        "default_grants": None,
+        "event_triggers": False,
+        "out_of_the_ordinary": Expression(statement("out_of_the_ordinary")),
+    }
 
 
 async def become_registered(connection: Connection, role: str | None) -> None:

@@ -271,6 +271,21 @@ async def test_a_file_of_pg_dump_is_loaded_whole(
         assert await unlike(found, database) == {}
 
 
+async def test_how_far_a_large_schema_is_is_said_now_and_then(
+    server: ConnectionSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger.scratch.TOLD_EVERY", 100)
+    text = "".join(f"CREATE TABLE t{number} ();\n" for number in range(230))
+    said: list[str] = []
+    url = f"postgresql://{server.user}:{server.password and server.password.reveal()}"
+    place = ScratchPlace(f"{url}@{server.host}:{server.port}/{server.database}")
+    async with opened_scratch(place, SqlSchema(text, "large.sql"), say=said.append):
+        pass
+    assert said == [
+        f"The schema of the scratch database: {done} of 230 statements." for done in (100, 200)
+    ]
+
+
 async def test_what_a_folder_made_so_far_is_applied_with_a_journal(
     server: ConnectionSettings, tmp_path: Path
 ) -> None:
