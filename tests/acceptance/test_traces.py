@@ -125,6 +125,31 @@ def shape(collector: Collector, rollout: str) -> list[list[tuple[str, str, str]]
     )
 
 
+async def test_of_a_share_of_nothing_what_failed_and_the_canary_are_exported_whole(
+    fleet: Fleet,
+) -> None:
+    await fleet.tenant("db03").execute(f"UPDATE users SET city = '{ROW_VALUE}' WHERE id = 1")
+    fleet.migration(FIRST, f"INSERT INTO users SELECT * FROM users WHERE city = '{ROW_VALUE}';")
+    fleet.env |= {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"}
+    # A busy machine may take long for anything.
+    fleet.env["LEDGER_MONITORING_SLOW_TRACE_S"] = "600"
+    with collecting() as collector:
+        rollout = await roll_out(fleet, collector, options=("--budget", "5"))
+    orders = collector.named("order database")
+    ordered = [one.event for one in await fleet.events(MigrationOrdered)]
+    (canary,) = [
+        one.database for one in ordered if isinstance(one, MigrationOrdered) and one.wave == 0
+    ]
+    assert {one.attributes["migration_ledger.database"] for one in orders} == {canary, "db03"}
+    traces = {one.trace for one in orders}
+    for name in (f"process ledger.commands.{fleet.pool}", f"migrate {FIRST} up", "INSERT users"):
+        assert {one.trace for one in collector.named(name)} == traces, name
+    assert len(collector.named("wave")) == 2
+    sent, _ = await sent_again(fleet, rollout)
+    assert tree(collector) < tree(sent)
+    assert len(sent.named("order database")) == len(fleet.tenants)
+
+
 async def test_a_lock_wait_a_retry_a_failure_and_a_rollback_are_one_tree_each(
     fleet: Fleet,
 ) -> None:
@@ -223,12 +248,17 @@ async def waiting_since(tenant: Tenant) -> datetime | None:
     return began
 
 
-async def roll_out(fleet: Fleet, collector: Collector, ending: str = "completed") -> str:
+async def roll_out(
+    fleet: Fleet,
+    collector: Collector,
+    ending: str = "completed",
+    options: tuple[str, ...] = (),
+) -> str:
     """One rollout with everything exporting to the collector; all processes have ended. Its id."""
     export_to(fleet, collector)
     leader = await fleet.serve()
     agent = fleet.agent()
-    rollout = await fleet.start("--waves", "1,rest")
+    rollout = await fleet.start("--waves", "1,rest", *options)
     await fleet.reached(rollout, ending)
     for process in (agent, leader):
         process.ask_to_stop()
