@@ -10,6 +10,7 @@ import asyncpg
 
 from ledger.contracts.events import MigrationOrdered, RolloutPlanned, UndoStarted
 from ledger.contracts.reports import MigrationApplied
+from tests.acceptance.conftest import MakeFleet
 from tests.support import invariants
 from tests.support.collector import Collector, Span, collecting
 from tests.support.fleet import PASSWORD_VARIABLE, Fleet, Tenant
@@ -123,6 +124,22 @@ def shape(collector: Collector, rollout: str) -> list[list[tuple[str, str, str]]
         )
         for one in orders
     )
+
+
+async def test_in_one_process_the_same_tree_is_sent_again_too(make_fleet: MakeFleet) -> None:
+    fleet = await make_fleet(databases=2)
+    fleet.migration(FIRST, "UPDATE users SET city = 'x' WHERE id = 1;")
+    with collecting() as collector:
+        export_to(fleet, collector)
+        await fleet.ledger("up", "--folder", str(fleet.folder), "--waves", "1,rest", "--yes")
+    (request,) = collector.named("ledger up")
+    (plan,) = [one for one in collector.named("plan") if one.is_child_of(request)]
+    assert plan.kind == "INTERNAL"
+    (planned,) = [one.event for one in await fleet.events(RolloutPlanned)]
+    assert isinstance(planned, RolloutPlanned)
+    again, _ = await sent_again(fleet, planned.rollout)
+    assert tree(again) == tree(collector)
+    assert {one.service for one in collector.spans} == {"migration-ledger"}
 
 
 async def test_of_a_share_of_nothing_what_failed_and_the_canary_are_exported_whole(
