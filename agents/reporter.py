@@ -10,6 +10,8 @@ import logging
 from collections.abc import Iterable, Sequence
 from math import ceil
 
+from opentelemetry import trace
+
 from agents.job import Job, JobPhase
 from agents.outbox import Outbox
 from agents.settings import AgentSettings
@@ -138,7 +140,7 @@ class Reporter:
                 batches=batches,
                 fingerprint=fingerprint,
             ),
-            spans=noted(sampling.hold()),
+            spans=noted(sampling.hold(), trace.get_current_span()),
         )
         self._job.answered = True
         if failure is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -89,10 +89,11 @@ def _span_of(job: Job, messaging: str) -> Iterator[Span]:
         yield span
 
 
-def noted(hold: Hold | None) -> tuple[SpanNote, ...]:
+def noted(hold: Hold | None, whole: Span) -> tuple[SpanNote, ...]:
     """What the log keeps of the spans that have ended, so that they can be sent once more.
 
-    Of many, those that failed are kept, those of migrations, and of the others the first ones.
+    Of many, those that failed are kept, those of migrations, and of the others the first ones. The
+    last note is that of the `whole` attempt, which has not ended yet.
     """
     ended = hold.ended if hold is not None else []
     if not ended:
@@ -107,7 +108,21 @@ def noted(hold: Hold | None) -> tuple[SpanNote, ...]:
         while above in parents and above not in numbers:
             above = parents[above]
         notes.append(_note(one, numbers.get(above, -1)))
-    return tuple(notes)
+    return (*notes, *_note_of_all(whole, ended))
+
+
+def _note_of_all(whole: Span, ended: Sequence[ReadableSpan]) -> Iterator[SpanNote]:
+    """The attempt's own note; its client is a broker, where one brought the command."""
+    kind, began = getattr(whole, "kind", None), getattr(whole, "start_time", None)
+    if began is not None:
+        yield SpanNote(
+            name=str(getattr(whole, "name", ""))[:NAME_MAX_CHARS],
+            id=f"{whole.get_span_context().span_id:016x}",
+            inside=-1,
+            client=kind is SpanKind.CONSUMER,
+            began_us=began // 1_000,
+            took_us=max(max(one.end_time or 0 for one in ended) - began, 0) // 1_000,
+        )
 
 
 def _matters(span: ReadableSpan) -> bool:

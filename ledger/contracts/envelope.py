@@ -58,8 +58,9 @@ class SpanNote(NamedTuple):
     """A span inside of an attempt, as it is kept with the attempt's last word.
 
     `inside` is the number of the note that it is a part of, always a later one, or -1 for the
-    attempt itself; `client` tells a statement from work of our own. Times are by the agent's clock,
-    in microseconds since 1970. No attribute is kept but the class of an error.
+    attempt itself, whose own note may be the last one; `client` tells a statement from work of our
+    own, and an attempt that a broker's message brought from one in the ledger's process. Times are
+    by the agent's clock, in microseconds since 1970. Of attributes only an error's class is kept.
     """
 
     name: Annotated[str, Field(max_length=NAME_MAX_CHARS)]

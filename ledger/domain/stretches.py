@@ -222,9 +222,21 @@ class Weaver:
             return None
         inside: tuple[Stretch, ...] = ()
         if attempt is not None:
+            told = dict(order.told)
+            if (own := _own_note(attempt, notes)) is not None:
+                notes = notes[:-1]
+                began = _BEGINNING + timedelta(microseconds=own.began_us)
+                attempt = replace(attempt, began=min(began, attempt.began))
+                told |= {} if own.client else {"local": "true"}
             steps = _as_noted(command, attempt, steps, notes)
-            inside = (replace(attempt, ended=at, error=error, told=order.told, inside=steps),)
+            inside = (replace(attempt, ended=at, error=error, told=told, inside=steps),)
         return replace(order, ended=at, error=error, inside=inside)
+
+
+def _own_note(attempt: Stretch, notes: Sequence[SpanNote]) -> SpanNote | None:
+    """The note of the attempt itself: the last one, if it has the attempt's span id."""
+    recorded = (attempt.context or "").split("-")
+    return notes[-1] if notes and notes[-1].id in recorded[2:3] else None
 
 
 def _as_noted(

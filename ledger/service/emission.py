@@ -107,9 +107,15 @@ class Emitter:
         return len(spans)
 
 
-def drafts(ledger: UUID, stretch: Stretch, parent: SpanContext | None) -> Iterator[SpanDraft]:
-    """The span of a stretch, if it has ended, and then those of everything inside of it."""
+def drafts(
+    ledger: UUID, stretch: Stretch, parent: SpanContext | None, *, local: bool = False
+) -> Iterator[SpanDraft]:
+    """The span of a stretch, if it has ended, and then those of everything inside of it.
+
+    With `local` its agent was in the ledger's process.
+    """
     own, parent = _context(ledger, stretch, parent)
+    local = local or "local" in stretch.told
     if stretch.ended is not None:
         yield SpanDraft(
             name=_name(stretch),
@@ -121,10 +127,10 @@ def drafts(ledger: UUID, stretch: Stretch, parent: SpanContext | None) -> Iterat
             failed=bool(stretch.error),
             began=min(stretch.began, stretch.ended),
             ended=stretch.ended,
-            at_agent=stretch.kind in AT_AGENTS,
+            at_agent=stretch.kind in AT_AGENTS and not local,
         )
     for inside in stretch.inside:
-        yield from drafts(ledger, inside, own)
+        yield from drafts(ledger, inside, own, local=local)
 
 
 def rollout_context(ledger: UUID, rollout: str, asked: str | None) -> SpanContext:
@@ -177,7 +183,7 @@ def _links(ledger: UUID, stretch: Stretch, parent: SpanContext | None) -> tuple[
 
 def _kind(stretch: Stretch) -> SpanKind:
     if stretch.kind is StretchKind.ATTEMPT:
-        return SpanKind.CONSUMER
+        return SpanKind.INTERNAL if "local" in stretch.told else SpanKind.CONSUMER
     return SpanKind.CLIENT if "client" in stretch.told else SpanKind.INTERNAL
 
 

@@ -10,7 +10,7 @@ import asyncpg
 
 from ledger.contracts.events import MigrationOrdered, RolloutPlanned, UndoStarted
 from ledger.contracts.reports import MigrationApplied
-from tests.acceptance.conftest import RESEND_NEVER
+from tests.acceptance.conftest import MakeFleet
 from tests.support import invariants
 from tests.support.collector import Collector, Span, collecting
 from tests.support.fleet import PASSWORD_VARIABLE, Fleet, Tenant
@@ -126,6 +126,47 @@ def shape(collector: Collector, rollout: str) -> list[list[tuple[str, str, str]]
     )
 
 
+async def test_in_one_process_the_same_tree_is_sent_again_too(make_fleet: MakeFleet) -> None:
+    fleet = await make_fleet(databases=2)
+    fleet.migration(FIRST, "UPDATE users SET city = 'x' WHERE id = 1;")
+    with collecting() as collector:
+        export_to(fleet, collector)
+        await fleet.ledger("up", "--folder", str(fleet.folder), "--waves", "1,rest", "--yes")
+    (request,) = collector.named("ledger up")
+    (plan,) = [one for one in collector.named("plan") if one.is_child_of(request)]
+    assert plan.kind == "INTERNAL"
+    (planned,) = [one.event for one in await fleet.events(RolloutPlanned)]
+    assert isinstance(planned, RolloutPlanned)
+    again, _ = await sent_again(fleet, planned.rollout)
+    assert tree(again) == tree(collector)
+    assert {one.service for one in collector.spans} == {"migration-ledger"}
+
+
+async def test_of_a_share_of_nothing_what_failed_and_the_canary_are_exported_whole(
+    fleet: Fleet,
+) -> None:
+    await fleet.tenant("db03").execute(f"UPDATE users SET city = '{ROW_VALUE}' WHERE id = 1")
+    fleet.migration(FIRST, f"INSERT INTO users SELECT * FROM users WHERE city = '{ROW_VALUE}';")
+    fleet.env |= {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"}
+    # A busy machine may take long for anything.
+    fleet.env["LEDGER_MONITORING_SLOW_TRACE_S"] = "600"
+    with collecting() as collector:
+        rollout = await roll_out(fleet, collector, options=("--budget", "5"))
+    orders = collector.named("order database")
+    ordered = [one.event for one in await fleet.events(MigrationOrdered)]
+    (canary,) = [
+        one.database for one in ordered if isinstance(one, MigrationOrdered) and one.wave == 0
+    ]
+    assert {one.attributes["migration_ledger.database"] for one in orders} == {canary, "db03"}
+    traces = {one.trace for one in orders}
+    for name in (f"process ledger.commands.{fleet.pool}", f"migrate {FIRST} up", "INSERT users"):
+        assert {one.trace for one in collector.named(name)} == traces, name
+    assert len(collector.named("wave")) == 2
+    sent, _ = await sent_again(fleet, rollout)
+    assert tree(collector) < tree(sent)
+    assert len(sent.named("order database")) == len(fleet.tenants)
+
+
 async def test_a_lock_wait_a_retry_a_failure_and_a_rollback_are_one_tree_each(
     fleet: Fleet,
 ) -> None:
@@ -224,12 +265,17 @@ async def waiting_since(tenant: Tenant) -> datetime | None:
     return began
 
 
-async def roll_out(fleet: Fleet, collector: Collector, ending: str = "completed") -> str:
+async def roll_out(
+    fleet: Fleet,
+    collector: Collector,
+    ending: str = "completed",
+    options: tuple[str, ...] = (),
+) -> str:
     """One rollout with everything exporting to the collector; all processes have ended. Its id."""
     export_to(fleet, collector)
     leader = await fleet.serve()
     agent = fleet.agent()
-    rollout = await fleet.start("--waves", "1,rest")
+    rollout = await fleet.start("--waves", "1,rest", *options)
     await fleet.reached(rollout, ending)
     for process in (agent, leader):
         process.ask_to_stop()

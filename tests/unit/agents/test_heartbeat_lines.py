@@ -1,4 +1,4 @@
-"""What an agent at rest says of a broker that is away: once, and for how long when it is back."""
+"""What an agent at rest says of a broker that is away: once, and how long when it is back."""
 
 from __future__ import annotations
 

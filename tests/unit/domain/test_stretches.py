@@ -101,6 +101,17 @@ def test_notes_say_what_was_inside_and_in_which_order() -> None:
     assert step.inside[0].seconds(NOON) == 0.005
 
 
+@pytest.mark.parametrize(("client", "local"), [(True, None), (False, "true")])
+def test_the_last_note_is_the_attempts_own_if_it_has_its_id(
+    client: bool, local: str | None
+) -> None:
+    own = SpanNote("process t", "c" * 16, -1, client, NOON_US - 7000, 9000)
+    found = attempt((note("UPDATE users"), own))
+    assert drawn(found) == ["1 up", "UPDATE users"]
+    assert found.began == NOON - timedelta(milliseconds=7)
+    assert found.told.get("local") == local
+
+
 @pytest.mark.parametrize("inside", [0, 1, 200, -1])
 def test_a_note_inside_of_nothing_that_is_behind_it_is_the_attempts_own(inside: int) -> None:
     found = attempt((note("first"), note("second", inside)))
