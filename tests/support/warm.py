@@ -36,11 +36,11 @@ ROOT = Path(__file__).parents[2]
 START = "from tests.support.warm import serve; serve({door})"
 PACKAGES = ("ledger", "agents", "migrations")
 PROGRAMS = {
-    "ledger": "ledger.cli.app.start",
-    "ledger-agent": "agents.cli",
-    "ledger-agent with a wrong clock": "tests.support.wrong_clock",
+    "ledger": "ledger.cli.app.start:main",
+    "ledger-agent": "agents.cli:main",
+    "ledger-agent with a wrong clock": "tests.support.wrong_clock:main",
 }
-"""What can be started, each with the module whose `main` it is; another name is such a module's."""
+"""What can be started, each with its function; another name is that of a module with a `main`."""
 
 EXAMPLES = "migrations.examples"
 """Migrations as people write them: no modules of ours."""
@@ -237,7 +237,8 @@ def serve(door: int) -> None:
             if not descriptors:
                 return
             program = name.decode()
-            main = importlib.import_module(PROGRAMS.get(program, program)).main
+            module, _, function = PROGRAMS.get(program, f"{program}:main").partition(":")
+            main = getattr(importlib.import_module(module), function)
             if os.fork() == 0:
                 break
             for each in descriptors:
