@@ -146,11 +146,17 @@ class BundleService:
         raise AssertionError
 
     async def accept_changed(
-        self, folder: Path, version: str, asked: RequestContext, format: str | None = None
+        self,
+        folder: Path,
+        version: str,
+        asked: RequestContext,
+        format: str | None = None,
+        *,
+        dry: bool = False,
     ) -> None:
         """Let the folder's text of a version stand in for the one that is registered.
 
-        Raises `ReasonRequired`, `NothingToRepair`, and LoadError for a folder that cannot be read.
+        When `dry`, it is only found out whether that may be. Raises `ReasonRequired`, `NothingToRepair`, and LoadError for a folder that cannot be read.
         """
         _require_reason(asked, version)
         bundle = await self._load(folder, format, psql=True)
@@ -168,10 +174,17 @@ class BundleService:
         event = ChangeAccepted(
             version=version, known=known.up_checksum, given=ref.up_checksum, history=key
         )
-        await self._append(event, asked, state)
+        if not dry:
+            await self._append(event, asked, state)
 
     async def accept_gone(
-        self, folder: Path, version: str, asked: RequestContext, format: str | None = None
+        self,
+        folder: Path,
+        version: str,
+        asked: RequestContext,
+        format: str | None = None,
+        *,
+        dry: bool = False,
     ) -> None:
         """Note that no folder has this version any more. Raises as `accept_changed`."""
         _require_reason(asked, version)
@@ -183,7 +196,7 @@ class BundleService:
             raise NothingToRepair(version, "it was never registered")
         if any(migration.version == version for migration in bundle.migrations):
             raise NothingToRepair(version, "the folder has it")
-        if version not in state.gone.get(key, ()):
+        if not dry and version not in state.gone.get(key, ()):
             await self._append(FileGone(version=version, history=key), asked, state)
 
     async def _append(self, event: Event, asked: RequestContext, state: BundleState) -> None:

@@ -133,7 +133,7 @@ async def test_the_runbook_for_a_record_that_differs_goes_as_it_says(
     repaired = answers["replay", "--repair"]
     assert "pool" in repaired.out
     assert "Put right" in repaired.err
-    assert "No difference" in answers["replay",].err
+    assert "No difference" in answers["replay",].out
 
 
 async def test_a_repair_refuses_a_broken_log_and_a_role_that_may_not(

@@ -42,6 +42,7 @@ VALUES: dict[str, object] = {
     "monitoring.host": "0.0.0.0",  # noqa: S104
     "monitoring.port": 80,
     "monitoring.log": "json",
+    "monitoring.slow_trace_s": 5,
     "kafka.bootstrap": "attacker.example:9092",
     "kafka.security_protocol": "PLAINTEXT",
     "kafka.ssl_cafile": "/srv/attacker.pem",

@@ -85,8 +85,7 @@ def _show(form: Output, found: Replayed, **more: Any) -> None:
             for one in found.differences
         ],
         COLUMNS,
-        empty=f"No difference: {sum(found.rows.values()):,} rows of {len(found.rows)} tables are "
-        f"what the log says up to position {found.position}.",
+        empty="",
         agrees=found.agrees,
         position=found.position,
         head=found.head,
@@ -94,3 +93,8 @@ def _show(form: Output, found: Replayed, **more: Any) -> None:
         more=found.more,
         **more,
     )
+    if found.agrees:
+        form.tell(
+            f"No difference: {sum(found.rows.values()):,} rows of {len(found.rows)} tables are what "
+            f"the log says up to position {found.position}."
+        )

@@ -162,10 +162,11 @@ async def repair(
     if accept_changed is gone:
         raise WrongArgument("say what to accept: --accept-changed or --gone")
     async with opened(ctx) as session:
-        what = "stands for the one that was applied" if accept_changed else "is in no folder"
-        confirm(session.ledger.name, [f"record that the file of {version} {what}"], yes=yes)
         bundles, asked = session.ledger.bundles, ReasonOptions(reason, ticket).asked()
         accept = bundles.accept_changed if accept_changed else bundles.accept_gone
+        await accept(directory, version, asked, format, dry=True)
+        what = "stands for the one that was applied" if accept_changed else "is in no folder"
+        confirm(session.ledger.name, [f"record that the file of {version} {what}"], yes=yes)
         await accept(directory, version, asked, format)
     Output(output).record(
         "repair",

@@ -169,7 +169,7 @@ async def test_the_catalog_of_a_database_at_an_address_is_enough_without_a_ledge
         (("--schema-from", "file:none.sql"), "none.sql cannot be read"),
         (("--schema-from", "database:t0"), "no ledger says what the catalog"),
         (("--schema-from", "database:env:NONE"), "variable NONE is not set"),
-        (("--schema-from", "snapshot:broken"), "take a snapshot anew"),
+        (("--schema-from", "snapshot:broken"), "name another file"),
         (("--schema-from", "file:broken"), "broken:1: PostgreSQL's grammar says"),
         (("--scratch", "env:NONE"), "variable NONE is not set"),
         (("--scratch", "mysql://x"), "write postgresql://user@host:5432/database"),

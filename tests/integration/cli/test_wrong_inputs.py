@@ -127,6 +127,7 @@ RECORD: list[Row] = [
     ("baseline", USAGE, "up to which migration", "--through VERSION"),
     ("baseline nosuch --through 1 --reason x", USAGE, "nosuch", "ledger create"),
     ("repair 1 --reason x", USAGE, "say what to accept", "--accept-changed or --gone"),
+    ("repair 99 --gone --reason x", REFUSED, "99", "it was never registered"),
     ("status -o yaml", USAGE, "yaml", "json"),
     ("init", USAGE, "there is no terminal to ask at", "--yes"),
     ("upgrade", USAGE, "there is no terminal to ask at", "--yes"),

@@ -150,15 +150,6 @@ async def test_nothing_goes_elsewhere_when_the_schema_goes_or_is_closed_on_the_w
         await world.execute_as_superuser(f"DROP OWNED BY {other}; DROP ROLE {other}")
 
 
-async def test_a_transaction_of_a_schemas_migration_may_choose_its_isolation(world: World) -> None:
-    await world.execute("CREATE SCHEMA tenant_a")
-    text = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;\n"
-    text += "CREATE TABLE seen AS SELECT current_setting('transaction_isolation') AS level"
-    outcome = await world.up(migration("1", text), migration("2", "SELECT 1"), target="tenant_a")
-    assert outcome.verdict is Verdict.DONE, outcome.failure
-    assert await world.value("SELECT level FROM tenant_a.seen") == "serializable"
-
-
 async def test_histories_of_one_schema_have_a_journal_each(world: World) -> None:
     await world.execute("CREATE SCHEMA tenant_a")
     one = migration("1", "CREATE TABLE a1 (id int)")

@@ -61,7 +61,11 @@ async def test_what_is_accepted_of_a_file_counts_in_its_own_history_only(
         await bundles.register(tmp_path / name, RequestContext())
         (tmp_path / name / "2_a.sql").unlink()
         write(tmp_path / name / "1_a.sql", "CREATE TABLE one (id int);")
+    await bundles.accept_gone(tmp_path / "shop", "2", asked, dry=True)
+    assert await house.events(FileGone) == []
     await bundles.accept_gone(tmp_path / "shop", "2", asked)
+    await bundles.accept_changed(tmp_path / "shop", "1", asked, dry=True)
+    assert await house.events(ChangeAccepted) == []
     await bundles.accept_changed(tmp_path / "shop", "1", asked)
     said = [one.event for one in await house.events(FileGone, ChangeAccepted)]
     histories = [one.history for one in said if isinstance(one, FileGone | ChangeAccepted)]
