@@ -156,7 +156,8 @@ class BundleService:
     ) -> None:
         """Let the folder's text of a version stand in for the one that is registered.
 
-        When `dry`, it is only found out whether that may be. Raises `ReasonRequired`, `NothingToRepair`, and LoadError for a folder that cannot be read.
+        When `dry`, it is only found out whether that may be. Raises `ReasonRequired`,
+        `NothingToRepair`, and LoadError for a folder that cannot be read.
         """
         _require_reason(asked, version)
         bundle = await self._load(folder, format, psql=True)

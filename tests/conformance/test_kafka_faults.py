@@ -80,10 +80,7 @@ async def test_a_probe_says_of_a_frozen_and_of_a_dead_broker_that_it_does_not_an
     assert own_kafka.pid is not None
     os.kill(own_kafka.pid, signal.SIGSTOP)
     with pytest.raises(BusUnavailable, match="does not answer"):
-        # The signal reaches one thread after the other.
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                await bus.probe()
+        await answered_no_more(bus)
     os.kill(own_kafka.pid, signal.SIGCONT)
     await answers(bus)
     own_kafka.kill()
@@ -92,6 +89,13 @@ async def test_a_probe_says_of_a_frozen_and_of_a_dead_broker_that_it_does_not_an
     await asyncio.to_thread(own_kafka.start)
     await answers(bus)
     await bus.close()
+
+
+async def answered_no_more(bus: KafkaBus) -> None:
+    """Raise what a probe raises, once one does: a signal reaches one thread after the other."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            await bus.probe()
 
 
 async def answers(bus: KafkaBus) -> None:

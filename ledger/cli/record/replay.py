@@ -95,6 +95,6 @@ def _show(form: Output, found: Replayed, **more: Any) -> None:
     )
     if found.agrees:
         form.tell(
-            f"No difference: {sum(found.rows.values()):,} rows of {len(found.rows)} tables are what "
-            f"the log says up to position {found.position}."
+            f"No difference: {sum(found.rows.values()):,} rows of {len(found.rows)} tables are "
+            f"what the log says up to position {found.position}."
         )
