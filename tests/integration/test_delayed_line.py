@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
 
 import pytest
@@ -20,15 +20,28 @@ MUCH = bytes(range(256)) * 4096
 async def echo() -> AsyncIterator[int]:
     """A server that says what it hears; its port."""
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(1000):
-            writer.write(data)
-            await writer.drain()
-        writer.close()
+    serving: set[asyncio.Task[None]] = set()
 
-    server = await asyncio.start_server(serve, HOST, 0)
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(1000):
+                writer.write(data)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.create_task(serve(reader, writer)))
+
+    server = await asyncio.start_server(begin, HOST, 0)
     async with server:
         yield server.sockets[0].getsockname()[1]
+    # Whoever is gone was heard: nothing is left to the loop of another test.
+    await asyncio.gather(*serving)
 
 
 async def test_every_answer_is_late_by_a_round_trip_and_the_first_by_the_handshake_too() -> None:

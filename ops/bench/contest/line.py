@@ -82,6 +82,8 @@ async def delayed_line(
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+        # What was aborted ends in the next turn of the loop.
+        await asyncio.sleep(0)
 
 
 async def _between(
@@ -93,8 +95,10 @@ async def _between(
     session: Session,
 ) -> None:
     """One connection, until both sides have hung up."""
+    ends = [writer]
     try:
         there, back = await asyncio.open_connection(host, port)
+        ends.append(back)
         half = round_trip_s / 2
         outward = _carry(reader, back, half, session, of_client=True, first_s=round_trip_s)
         async with asyncio.TaskGroup() as group:
@@ -103,7 +107,8 @@ async def _between(
     except* OSError:
         pass  # One of the two is gone, and so is what was between them.
     finally:
-        writer.transport.abort()
+        for end in ends:
+            end.transport.abort()
 
 
 async def _carry(
