@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import ContextVar, Token
 from typing import Any, Self
 
@@ -71,6 +71,18 @@ class Stopper:
     def _cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
+
+
+async def run_until(asked: asyncio.Event, work: Coroutine[Any, Any, object]) -> None:
+    """Run `work` until it ends, and raise what it raises; it is cancelled once it is `asked`."""
+    running = asyncio.create_task(work, name="work")
+    stopping = asyncio.create_task(asked.wait(), name="stop")
+    await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if running.done():
+        running.result()
+    running.cancel()
+    await asyncio.wait([running])
 
 
 _LISTENING: ContextVar[Stopper | None] = ContextVar("stopper", default=None)

@@ -27,7 +27,7 @@ from ledger.notifier.thread import BlockingCall
 from ledger.notifier.webhook import Webhook
 from ledger.settings import Settings, SettingsError
 from ledger.settings.notify import NotifyRoute, NotifyTarget
-from ledger.stopper import Stopper
+from ledger.stopper import Stopper, run_until
 from ledger.store import install
 from ledger.store.connections import opened_pool
 from ledger.store.log.log import EventLog
@@ -100,14 +100,7 @@ async def run(settings: Settings, started: Callable[[str], None]) -> None:
             probes = {"notifying": notifier.silence}
             async with watched(settings.monitoring, telemetry.SERVICE, observe, probes):
                 started(name)
-                running = asyncio.create_task(notifier.run(), name="notifier")
-                stopping = asyncio.create_task(asked.wait(), name="stop")
-                await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
-                stopping.cancel()
-                if running.done():
-                    running.result()
-                running.cancel()
-                await asyncio.wait([running])
+                await run_until(asked, notifier.run())
                 await notifier.release()
 
 

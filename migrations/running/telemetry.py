@@ -108,19 +108,8 @@ def statement_span(
         SERVER_ADDRESS: settings.host,
         SERVER_PORT: settings.port,
     }
-    # The exception's text may hold tenant data, so it is not recorded; its SQLSTATE is.
-    with _TRACER.start_as_current_span(
-        statement.summary,
-        kind=SpanKind.CLIENT,
-        attributes=attributes,
-        record_exception=False,
-        set_status_on_exception=False,
-    ) as span:
-        try:
-            yield
-        except BaseException as error:
-            _mark(span, error)
-            raise
+    with _span(statement.summary, SpanKind.CLIENT, attributes):
+        yield
 
 
 @contextmanager
@@ -129,18 +118,8 @@ def part_span(name: str, attributes: Mapping[str, str | int] | None = None) -> I
     if not _configured():
         yield
         return
-    with _TRACER.start_as_current_span(
-        name,
-        kind=SpanKind.INTERNAL,
-        attributes=attributes,
-        record_exception=False,
-        set_status_on_exception=False,
-    ) as span:
-        try:
-            yield
-        except BaseException as error:
-            _mark(span, error)
-            raise
+    with _span(name, SpanKind.INTERNAL, attributes):
+        yield
 
 
 @contextmanager
@@ -170,6 +149,23 @@ def batch_span(
             if failed is not None:
                 _mark(span, failed)
             span.end()
+
+
+@contextmanager
+def _span(name: str, kind: SpanKind, attributes: Mapping[str, str | int] | None) -> Iterator[None]:
+    """What an exception says may hold tenant data, so it is not recorded; its SQLSTATE is."""
+    with _TRACER.start_as_current_span(
+        name,
+        kind=kind,
+        attributes=attributes,
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
+        try:
+            yield
+        except BaseException as error:
+            _mark(span, error)
+            raise
 
 
 def _configured() -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
 import urllib.parse
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
@@ -13,10 +12,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from tests.support.fleet import Fleet
+from tests.support.installed import installed
 from tests.support.pages import free_port
 from tests.support.processes import until
 
@@ -61,7 +60,7 @@ class Prometheus:
 @asynccontextmanager
 async def prometheus(folder: Path, **jobs: int) -> AsyncIterator[Prometheus]:
     """One with the rules and the jobs of `ops/alerts`, at these ports."""
-    program = shutil.which("prometheus") or pytest.skip("Prometheus is not here")
+    program = installed("prometheus")
     config = yaml.safe_load((OPS / "alerts/scrape.yaml").read_text(encoding="utf-8"))
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(OPS / "alerts" / one) for one in config["rule_files"]]

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.support.exposed import exposed
+from tests.support.installed import installed
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "ops/alerts/rules.yaml"
@@ -185,7 +186,7 @@ def test_every_alert_has_a_case_and_every_case_an_alert() -> None:
 
 
 def test_each_fires_for_what_it_is_about_and_is_silent_otherwise(tmp_path: Path) -> None:
-    promtool = shutil.which("promtool") or pytest.skip("promtool of Prometheus is not here")
+    promtool = installed("promtool")
     tests = []
     for name, case in CASES.items():
         alert = name.partition(",")[0]

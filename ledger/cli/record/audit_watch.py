@@ -13,7 +13,7 @@ from ledger.monitoring.process import observe_memory
 from ledger.runtime import open_ledger
 from ledger.service.audit_rounds import AuditRounds
 from ledger.settings import Settings
-from ledger.stopper import Stopper
+from ledger.stopper import Stopper, run_until
 from migrations.clock import SYSTEM_CLOCK
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -38,12 +38,5 @@ async def run(settings: Settings, every_h: float, output: Output) -> None:
                     {"name": settings.name, "every_h": every_h},
                     f"auditing ledger {settings.name}, every {every_h:g} h",
                 )
-                auditing = asyncio.create_task(rounds.run(every_h * 3600), name="audit")
-                stopping = asyncio.create_task(asked.wait(), name="stop")
-                await asyncio.wait([auditing, stopping], return_when=asyncio.FIRST_COMPLETED)
-                stopping.cancel()
-                if auditing.done():
-                    auditing.result()
-                auditing.cancel()
-                await asyncio.wait([auditing])
+                await run_until(asked, rounds.run(every_h * 3600))
     say("stopped")

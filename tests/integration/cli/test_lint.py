@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import jsonschema
 import pytest
 
 from tests.integration.cli.conftest import Fleet
+from tests.support.installed import installed
 from tests.support.program import Answer, LedgerProgram
 
 UP = "-- +migrate Up\n"
@@ -255,9 +255,7 @@ async def test_files_can_be_named(
 async def test_what_a_branch_adds_is_what_changed_since_it_left(
     ledger: LedgerProgram, write: Callable[..., Path], tmp_path: Path
 ) -> None:
-    git = shutil.which("git")
-    if git is None:
-        pytest.skip("git is not installed")
+    git = installed("git")
 
     def run(*words: str) -> None:
         name = ("-c", "user.name=a", "-c", "user.email=a@b.c")

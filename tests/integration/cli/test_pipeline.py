@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from tests.integration.cli.conftest import Fleet
+from tests.support.installed import installed
 from tests.support.receiver import TOKEN, Receiver, receiving
 
 ROOT = Path(__file__).parents[3]
@@ -269,7 +270,7 @@ async def template_job(runner: Runner, job: str) -> tuple[int, str]:
 async def test_where_notes_are_kept_a_plan_is_one_note_that_is_written_over(
     runner: Runner, receiver: Receiver
 ) -> None:
-    shutil.which("curl") or pytest.skip("curl is not here")
+    installed("curl")
     runner.variables |= {
         "CI_API_V4_URL": receiver.address,
         "CI_PROJECT_ID": "9",

@@ -108,14 +108,19 @@ async def test_a_fleets_database_needs_a_reason(world: World) -> None:
     assert (await inspect(world.settings)).owner == "ledger-1"
 
 
-async def test_each_statement_has_a_span_without_its_literals(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
+@pytest.fixture
+def exporter(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
+    """Return what keeps the spans that are made from now on."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
     monkeypatch.setattr(telemetry, "_TRACER", provider.get_tracer("test"))
+    return exporter
+
+
+async def test_each_statement_has_a_span_without_its_literals(
+    world: World, exporter: InMemorySpanExporter
+) -> None:
     await world.up(users())
     await world.up(migration("002", "INSERT INTO users VALUES (42);\nSELECT 1/0"))
     made, entry, step, insert, division, recorded, failed = exporter.get_finished_spans()
@@ -137,13 +142,8 @@ async def test_each_statement_has_a_span_without_its_literals(
 
 
 async def test_what_is_no_statement_has_spans_too(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, exporter: InMemorySpanExporter
 ) -> None:
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
-    monkeypatch.setattr(telemetry, "_TRACER", provider.get_tracer("test"))
     await world.up(users(verify="SELECT count(*) = 0 FROM users"))
     await world.up(migration("002", "SELECT 1", verify="SELECT false, 'nobody may see this'"))
     spans = exporter.get_finished_spans()
