@@ -363,7 +363,8 @@ WHERE p.puballtables OR EXISTS (
 
 -- name: saved_before
 -- The tables of saved rows that a publication of all tables sends, because they were made before it.
--- Whether there are rows is known from statistics: asking for a table's size waits for whoever locks it.
+-- A table of one migration was made for its rows. Whether the one for all has rows is known from
+-- statistics, a little late: asking for a table's size waits for whoever locks it.
 SELECT pg_catalog.string_agg(pg_catalog.concat('migration_ledger.', pg_catalog.quote_ident(c.relname)), ', '
     ORDER BY c.relname)
 FROM pg_catalog.pg_class AS c
@@ -371,9 +372,9 @@ WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.to_regnamespace('migratio
     AND c.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog."char"
     AND c.relpersistence OPERATOR(pg_catalog.=) 'p'::pg_catalog."char"
     AND (pg_catalog.starts_with(c.relname::pg_catalog.text, 'backup_')
-        OR c.relname OPERATOR(pg_catalog.=) 'saved')
-    AND (c.reltuples OPERATOR(pg_catalog.>) 0::real
-        OR pg_catalog.pg_stat_get_live_tuples(c.oid) OPERATOR(pg_catalog.>) 0::bigint)
+        OR c.relname OPERATOR(pg_catalog.=) 'saved'
+            AND (c.reltuples OPERATOR(pg_catalog.>) 0::real
+                OR pg_catalog.pg_stat_get_live_tuples(c.oid) OPERATOR(pg_catalog.>) 0::bigint))
 
 -- name: proven
 -- In front of reading the journal of a database that is known: goes on only if schema and journal belong

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 COLUMNS = ("position", "stream", "event", "recorded_at", "by", "why", "try")
 
 KEPT_END = re.compile(r"(?P<position>[0-9]{1,19}):(?P<chain>[0-9a-fA-F]{64})")
+# Fewer digits would be those of another event now and then.
+LEAF = re.compile(r"[0-9a-fA-F]{8,64}")
 
 audit_app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Whether the record is whole.")
 
@@ -118,6 +120,18 @@ def _kept_end(text: str) -> KeptEnd:
             "it, the position, a colon and the 64 hexadecimal digits: --expect 759:6d20e847…"
         )
     return KeptEnd(int(found["position"]), bytes.fromhex(found["chain"]))
+
+
+def _leaf(text: str) -> str:
+    """How a hash begins. Raises `WrongArgument` for what could be any event's."""
+    from ledger.errors import WrongArgument
+
+    if text and LEAF.fullmatch(text) is None:
+        raise WrongArgument(
+            f"--hash {text!r} is not how a hash begins; give 8 or more of the hexadecimal digits "
+            "that `ledger audit unreadable -o json` shows"
+        )
+    return text.lower()
 
 
 def _verdict(end: ChainVerdict) -> dict[str, Any]:
@@ -232,7 +246,9 @@ async def set_aside(
     leaf: Annotated[
         str,
         typer.Option(
-            "--hash", metavar="HEX", help="How its hash begins: refused where it is another event."
+            "--hash",
+            metavar="HEX",
+            help="How its hash begins, 8 digits or more: refused where it is another event.",
         ),
     ] = "",
     yes: YesOption = False,
@@ -244,6 +260,7 @@ async def set_aside(
     be read is refused: what was recorded stays in force.
     """
     asked = why.asked()
+    leaf = _leaf(leaf)
     async with opened(ctx) as session:
         found, aside = await session.ledger.audit.check_aside(position, leaf, asked)
         if not aside:

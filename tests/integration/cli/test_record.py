@@ -270,7 +270,10 @@ async def test_an_unreadable_event_is_listed_with_the_command_that_sets_it_aside
 
     unasked = await ledger(*words)
     assert unasked.code == ExitCode.USAGE
-    assert (await ledger(*words, "--yes", "--hash", "00")).code == ExitCode.REFUSED
+    assert (await ledger(*words, "--yes", "--hash", "0" * 12)).code == ExitCode.REFUSED
+    for vague in (row["hash"][:7], "not hexadecimal", "0" * 65):
+        meant = await ledger(*words, "--yes", "--hash", vague)
+        assert (meant.code, "8 or more" in meant.err) == (ExitCode.USAGE, True)
     assert (await ledger("audit", "set-aside", "1", "--reason", "x", "--yes")).code == (
         ExitCode.REFUSED
     )
