@@ -32,7 +32,9 @@ SERVED := tests/acceptance tests/conformance tests/integration tests/security
 # compute, one on each core.
 WORKERS ?= 4
 # What a worker has read of the tests, the next one need not read again.
-pytest  = PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest --numprocesses $(1) --dist worksteal
+pytest  = PYTHONDONTWRITEBYTECODE= $(PYTHON) -m $(or $(2),pytest) --numprocesses $(1) --dist worksteal
+# What meets servers and other processes can fail by chance: see there.
+TWICE  := tests.support.second_run
 
 .PHONY: help demo test check docs constraints licences sbom venv clean
 .DEFAULT_GOAL := help
@@ -62,15 +64,15 @@ sbom: $(VENV)/.development
 	@$(PYTHON) -m ops.supply.sbom
 
 # One part: its title, its command. One line says that it runs and how long it took; what it writes is
-# kept in $(LOGS) and shown when it fails, or as it comes with VERBOSE=1. Tests that were skipped are
-# listed, so that nobody misses them.
+# kept in $(LOGS) and shown when it fails, or as it comes with VERBOSE=1. Tests that were skipped,
+# and those that passed at the second go alone, are listed, so that nobody misses them.
 define part
 	@mkdir -p $(LOGS); log='$(LOGS)/$(subst $(space),-,$(1)).log'; start=$$(date +%s); \
 	if [ -n "$(VERBOSE)" ]; then echo '── $(1)'; { $(2); } || exit 1; printf '%-44s' ' '; \
 	else printf '%-44s' '$(1)'; \
 	    { $(2); } > "$$log" 2>&1 || { echo ' failed'; cat "$$log"; exit 1; }; fi; \
 	printf '%6d s\n' $$(($$(date +%s) - start)); \
-	if [ -f "$$log" ]; then sed -n 's/^SKIPPED/    skipped:/p' "$$log"; fi
+	if [ -f "$$log" ]; then sed -n 's/^SKIPPED/    skipped:/p;s/^UNSTEADY/    unsteady/p' "$$log"; fi
 endef
 
 # A part that cannot run here: its title, why. It stands among the others, so that nobody misses it.
@@ -85,7 +87,7 @@ test: check
 	$(if $(LEDGER_TEST_KAFKA),,$(call part,Apache Kafka in the cache,$(PYTHON) -c $(KAFKA)))
 	$(if $(LEDGER_TEST_PG),,$(call part,PostgreSQL 14 in the cache,$(PYTHON) -c $(POSTGRES)))
 	$(call part,tests without servers,$(call pytest,auto) $(ALONE) $(CHECKED:%=--ignore=%))
-	$(call part,tests with servers,$(if $(LEDGER_TEST_PG),,$(ON_OLDEST)) $(call pytest,$(WORKERS)) $(SERVED))
+	$(call part,tests with servers,$(if $(LEDGER_TEST_PG),,$(ON_OLDEST)) $(call pytest,$(WORKERS),$(TWICE)) $(SERVED))
 	$(if $(LEDGER_TEST_PG),$(call left_out,$(OLDEST),LEDGER_TEST_PG names the server))
 	@echo 'everything passed'
 
