@@ -32,7 +32,6 @@ from migrations.target import journal
 from migrations.target.failure import at_section, from_error, located
 from migrations.target.lookout import Lookout
 from migrations.target.session import (
-    UNFILTERED,
     Connection,
     ConnectionSettings,
     close_session,
@@ -143,7 +142,6 @@ async def _first_failure(
 async def _begun(session: PsqlPlace, migration: Migration) -> Failure | None:
     """Ask as the role that the migration ran as; why that may not be."""
     try:
-        await session.connection.execute(UNFILTERED)
         if role := migration.up.options.role or session.settings.role:
             await session.connection.execute(journal.statement("set_role", role=role))
     except asyncpg.PostgresError as error:

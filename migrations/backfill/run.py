@@ -41,7 +41,7 @@ from migrations.target.journal import (
     statement,
 )
 from migrations.target.look import before_the_script, looking
-from migrations.target.session import UNFILTERED, Connection, is_connection_lost, server_version
+from migrations.target.session import Connection, is_connection_lost, server_version
 from migrations.target.target import Target
 
 AHEAD_ROWS = 100_000
@@ -325,7 +325,7 @@ async def _check_restorable(course: BackfillRun) -> None:
     if course.batches.conflict is Conflict.REFUSE and course.run.resume is None:
         try:
             await begin(target, course.run.section.options)
-            given_up = f"{UNFILTERED};\n{before_the_script(target.connection)}"
+            given_up = before_the_script(target.connection)
             await target.connection.execute(f"{given_up};\n{saved.first_change()}")
         except asyncpg.PostgresError as error:
             if is_connection_lost(target.connection, error):

@@ -44,7 +44,7 @@ from migrations.running.verify_section import verify
 from migrations.sql.literals import bind
 from migrations.target.entries import NewEntry
 from migrations.target.look import before_the_script
-from migrations.target.session import UNFILTERED, is_connection_lost
+from migrations.target.session import is_connection_lost
 from migrations.target.target import Target
 
 STALE_AFTER_S = 5.0
@@ -94,7 +94,7 @@ async def _batch(course: BackfillRun, page: Page) -> None:
     if course.run.section.program is not None:
         return await _one_by_one(course, page)
     parts = _parts(course, page)
-    script = [target.opening(options, batch=True), UNFILTERED, *(part.sql for part in parts)]
+    script = [target.opening(options, batch=True), *(part.sql for part in parts)]
     script += [_end(course, page), "COMMIT"]
     try:
         with _span(course):
@@ -118,7 +118,6 @@ async def _one_by_one(course: BackfillRun, page: Page) -> None:
     at: Statement | None = None
     await begin(target, course.run.section.options, batch=True)
     try:
-        await target.connection.execute(UNFILTERED)
         for part in _parts(course, page):
             at = part.statement
             if part.program is not None:
@@ -211,7 +210,6 @@ async def _finish(course: BackfillRun, started: float) -> NewEntry:
 
     async def once() -> None:
         await begin(course.target, run.section.options)
-        await course.target.connection.execute(UNFILTERED)
         await validate(course.target, course.batches.validate, course.reading)
         if run.direction is Direction.UP:
             await verify(course.target, _readable(course))

@@ -161,7 +161,7 @@ async def verify_in_psql(place: PsqlPlace, options: Options, program: Program) -
     Raises StatementFailed when it ends with an error.
     """
     closing = "ROLLBACK;\n" if open_transaction(program) else ""
-    code, said, _ = await _psql(place, options, program, closing, unfiltered=True)
+    code, said, _ = await _psql(place, options, program, closing)
     if code != 0:
         failed = _failed(place, program, said)
         message = f"Verify: {failed.failure.message}; the change does not hold"
@@ -179,13 +179,10 @@ async def _psql(
     options: Options,
     program: Program,
     closing: str = "",
-    *,
-    unfiltered: bool = False,
 ) -> tuple[int, str, bool]:
     """The exit code of psql, what it said of errors, and whether it had a session.
 
-    With a closing it is one transaction. What is `unfiltered` reads no table where a policy would
-    leave rows out. Raises StatementFailed where psql cannot be started.
+    With a closing it is one transaction. Raises StatementFailed where psql cannot be started.
     """
     psql = shutil.which("psql")
     if psql is None:
@@ -219,7 +216,7 @@ async def _psql(
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            env=environment(place, options, folder, passwords, unfiltered=unfiltered),
+            env=environment(place, options, folder, passwords),
             cwd=here,
             # Its own group, so that what it starts ends with it.
             start_new_session=True,

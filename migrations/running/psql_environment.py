@@ -61,7 +61,7 @@ def application_name(place: PsqlPlace) -> str:
 
 
 def environment(
-    place: PsqlPlace, options: Options, home: Path, passwords: Path | None, *, unfiltered: bool
+    place: PsqlPlace, options: Options, home: Path, passwords: Path | None
 ) -> dict[str, str]:
     """All that psql gets to know; the rest of our own environment stays with us."""
     settings = place.settings
@@ -75,7 +75,7 @@ def environment(
         "PGAPPNAME": application_name(place),
         "PGCLIENTENCODING": "UTF8",
         "PGCONNECT_TIMEOUT": "10",
-        "PGOPTIONS": " ".join(_options(place, options, unfiltered=unfiltered)),
+        "PGOPTIONS": " ".join(_options(place, options)),
         # A file that is not there keeps psql from looking for another.
         "PGPASSFILE": str(passwords or home / "none"),
         # As for our own sessions; releases before 16 do not know it.
@@ -84,7 +84,7 @@ def environment(
     }
 
 
-def _options(place: PsqlPlace, options: Options, *, unfiltered: bool) -> list[str]:
+def _options(place: PsqlPlace, options: Options) -> list[str]:
     """The session's settings, as the start-up packet takes them."""
     limits = place.limits
     lock = limits.lock_timeout_s if options.lock_timeout_s is None else options.lock_timeout_s
@@ -97,8 +97,6 @@ def _options(place: PsqlPlace, options: Options, *, unfiltered: bool) -> list[st
         "statement_timeout": str(milliseconds(length)),
         **later_settings(place.connection),
     }
-    if unfiltered:
-        values["row_security"] = "off"
     if path := search_path_of(place.schema, place.settings):
         values["search_path"] = path
     if role := options.role or place.settings.role:

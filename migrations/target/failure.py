@@ -37,7 +37,8 @@ _POLICY_CHECK = "check_enable_rls"
 _POLICY_REMEDY = (
     "; its row level security would leave rows out unsaid: let the role that migrations run as see "
     "them all (ALTER ROLE … BYPASSRLS, or ALTER TABLE … NO FORCE ROW LEVEL SECURITY where it owns "
-    "the table), then order it again"
+    "the table), or write SET row_security = on above the statement in Up or Down, where its "
+    "policies are meant; then order it again"
 )
 
 _NOT_SELECTED = "migration_ledger.schema_is_not_selected"
@@ -199,8 +200,10 @@ def masked_message(error: asyncpg.PostgresError, text: str = "") -> str:
         parts: list[tuple[str, str | None]] = [("", message)]
         if state.startswith(_OF_NAMES_CLASSES):
             parts += [("; ", error.detail), ("; hint: ", error.hint)]
+        # The table that a policy is for is there: its name is no value.
+        values = (inside or looked_up) and error.server_source_function != _POLICY_CHECK
         said = "".join(
-            lead + " ".join((_mask_unknown(part, own) if inside or looked_up else part).split("\n"))
+            lead + " ".join((_mask_unknown(part, own) if values else part).split("\n"))
             for lead, part in parts
             if part
         )

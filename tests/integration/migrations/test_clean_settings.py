@@ -10,7 +10,7 @@ SET statement_timeout = 0;
 SET lock_timeout = 0;
 SET TimeZone = 'Asia/Tokyo';
 SET client_min_messages = warning;
-SET row_security = off;
+SET row_security = on;
 SET default_table_access_method = heap;
 CREATE SCHEMA aside;
 CREATE TABLE aside.ours (id int);
@@ -49,7 +49,7 @@ async def test_what_a_dump_sets_is_gone_in_the_next_migration(world: World) -> N
     outcome = await world.up(migration("1", LEFT_BEHIND), migration("2", AFTER))
     assert outcome.verdict is Verdict.DONE
     assert await world.fetch("SELECT path, zone, security FROM public.seen") == [
-        ('"$user", public', zone, "on")
+        ('"$user", public', zone, "off")
     ]
 
 
