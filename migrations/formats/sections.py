@@ -53,6 +53,7 @@ from migrations.sql.classify import enum_value_used
 from migrations.sql.psql_files import expanded, leaves, scripts
 from migrations.sql.psql_script import bare, open_transaction, referenced
 from migrations.sql.refusals import script_refusal
+from migrations.sql.savepoints import LABELS as SAVEPOINTS
 from migrations.sql.session_state import rests_on_session
 
 NO_OPTIONS = Options()
@@ -184,6 +185,7 @@ def _built(body: Body, checksum: str, reading: Reading) -> Built:
     section = Section(reads.statements, options, checksum, file=body.file)
     if not (section.transactional or body.verify):
         _refuse_session_state(body, section)
+        _refuse_savepoints(body, section)
     notes = [*_notes(body, section, reads), *([_loosely(body, added)] if added else [])]
     return Built(section, reads.variables, tuple(notes))
 
@@ -199,6 +201,20 @@ def _refuse_session_state(body: Body, section: Section) -> None:
                 "statement by statement may go on in another one",
                 "Put what needs it into a migration of its own that runs in one transaction, or "
                 "use an ordinary table and drop it at the end",
+            )
+
+
+def _refuse_savepoints(body: Body, section: Section) -> None:
+    """Raise ForbiddenSqlError for a savepoint that stands in no transaction."""
+    for statement in section.statements:
+        if not statement.part and statement.summary in SAVEPOINTS.values():
+            raise ForbiddenSqlError(
+                body.file,
+                statement.line,
+                f"{statement.summary} needs a transaction, and this section runs statement by "
+                "statement",
+                "Leave it out, or put what belongs together between BEGIN and COMMIT, or into a "
+                "migration of its own that runs in one transaction",
             )
 
 

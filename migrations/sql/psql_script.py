@@ -14,6 +14,7 @@ from migrations.model.migration import Program, StatementKind
 from migrations.sql.classify import kind_of
 from migrations.sql.grammar import GrammarError, parse
 from migrations.sql.psql_files import expanded
+from migrations.sql.savepoints import is_savepoint
 
 _COMMAND = re.compile(r"^[ \t]*\\(\S+)[^\n]*$", re.MULTILINE)
 _GEXEC = re.compile(r"\\gexec\b")
@@ -95,7 +96,8 @@ def open_transaction(program: Program) -> bool:
     except GrammarError:
         return False
     return not any(
-        item.field == "transaction_stmt" or kind_of(item) is StatementKind.OUTSIDE
+        (item.field == "transaction_stmt" and not is_savepoint(item))
+        or kind_of(item) is StatementKind.OUTSIDE
         for item in statements
     )
 

@@ -16,6 +16,7 @@ from migrations.model.migration import Statement, StatementKind
 from migrations.sql.classify import concurrent_index, kind_of
 from migrations.sql.grammar import TOO_DEEP, GrammarError, RawStatement, parse, tree
 from migrations.sql.refusals import changed_isolation, refusal
+from migrations.sql.savepoints import LABELS, is_savepoint, unpaired
 from migrations.sql.summary import summary_of, tables_of
 
 _INLINE_COPY = re.compile(r"\bcopy\b[^;]*\bfrom\s+stdin\b[^;]*;", re.IGNORECASE)
@@ -69,8 +70,9 @@ def script(
     Settings of the session may stand before that BEGIN. `foreign` says that the text was written
     for another tool (`migrations.sql.refusals`). `begun` says whether there is a transaction when
     the script begins, and somebody else who ends the last one; `None` that it may begin and end
-    none. Else every other plain BEGIN and COMMIT is left out, too, and each statement knows its
-    part. A BEGIN that nothing commits is refused where nobody else does.
+    none, nor have savepoints. Else every other plain BEGIN and COMMIT is left out, too, and each
+    statement knows its part; savepoints that are paired stay. A BEGIN that nothing commits is
+    refused where nobody else does.
     """
     raw = _parsed(sql, file, first_line)
     before = settings_before(raw)
@@ -80,12 +82,20 @@ def script(
         # What is not plain is named, and not the pair around it.
         odd = any(_controls(item) and not _is_plain(item.node) for item in raw)
         named = [item for item in raw if not (odd and _controls(item) and _is_plain(item.node))]
-        return Script(_statements(sql, named, file, first_line, foreign=foreign))
+        if begun is not None:
+            _refuse_unpaired(sql, named, None, file, first_line)
+        return Script(
+            _statements(sql, named, file, first_line, foreign=foreign, savepoints=begun is not None)
+        )
     data = sql.encode()
     control = [item for item in raw if _controls(item)]
     lines = [first_line + data.count(b"\n", 0, item.start) for item in control]
     inside = [item for item in raw if not _controls(item)]
-    statements = _statements(sql, inside, file, first_line, foreign=foreign)
+    if begun is not None:
+        _refuse_unpaired(sql, inside, parts, file, first_line)
+    statements = _statements(
+        sql, inside, file, first_line, foreign=foreign, savepoints=begun is not None
+    )
     if wrapped:
         return Script(statements, wrapper=(lines[0], lines[1]))
     statements = tuple(map(_in_part, statements, parts or ()))
@@ -175,7 +185,7 @@ def _in_part(statement: Statement, part: int) -> Statement:
 
 
 def _controls(item: RawStatement) -> bool:
-    return item.field == "transaction_stmt"
+    return item.field == "transaction_stmt" and not is_savepoint(item)
 
 
 def _is_plain(node: Any) -> bool:
@@ -210,6 +220,7 @@ def _statements(
     *,
     verify: bool = False,
     foreign: bool = False,
+    savepoints: bool = False,
 ) -> tuple[Statement, ...]:
     data = sql.encode()
     statements: list[Statement] = []
@@ -219,11 +230,27 @@ def _statements(
         at = item.start
         text = data[item.start : item.end].decode().rstrip()
         kind = kind_of(item)
-        if found := refusal(item, text, kind, verify, foreign):
+        allowed = savepoints and is_savepoint(item)
+        if not allowed and (found := refusal(item, text, kind, verify, foreign)):
             raise ForbiddenSqlError(file, line + found.line, found.problem, found.remedy)
         index = concurrent_index(item) if kind is StatementKind.OUTSIDE else None
         statements.append(Statement(text, line, kind, summary_of(item), index))
     return tuple(statements)
+
+
+def _refuse_unpaired(
+    sql: str, raw: list[RawStatement], parts: list[int] | None, file: str, first_line: int
+) -> None:
+    """Raise ForbiddenSqlError for a savepoint that stands alone."""
+    item = unpaired(zip(parts or [0] * len(raw), raw, strict=True))
+    if item is not None:
+        line = first_line + sql.encode().count(b"\n", 0, item.start)
+        name, word = item.node.savepoint_name, LABELS[item.node.kind]
+        remedy = f"Leave it out, or write SAVEPOINT {name} above it, in the same transaction"
+        if item.node.kind == tree.TRANS_STMT_SAVEPOINT:
+            remedy = f"Leave it out, or write RELEASE SAVEPOINT {name} where it ends"
+        problem = f"{word} {name} without a counterpart is transaction control"
+        raise ForbiddenSqlError(file, line, problem, remedy)
 
 
 def _explain(sql: str, error: GrammarError, file: str, first_line: int) -> LoadError:

@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 
 from migrations.sql.classify import qualified
 from migrations.sql.grammar import RawStatement, definition_names, masked, parse, relations, tree
+from migrations.sql.savepoints import LABELS as SAVEPOINTS
 
 _KEPT = 1_000
 """Statements that answers are remembered for: a rollout runs the same few again and again."""
@@ -168,6 +169,7 @@ _SPELLED: dict[str, Callable[[Any], str]] = {
         "CREATE PROCEDURE" if node.is_procedure else "CREATE FUNCTION"
     ),
     "create_table_as_stmt": _table_as,
+    "transaction_stmt": lambda node: SAVEPOINTS.get(node.kind, "TRANSACTION"),
     "vacuum_stmt": lambda node: "VACUUM" if node.is_vacuumcmd else "ANALYZE",
     "grant_stmt": lambda node: "GRANT" if node.is_grant else "REVOKE",
 }

@@ -225,6 +225,47 @@ def test_a_value_that_was_committed_before_its_use_still_is(tmp_path: Path, form
     assert not one.up.transactional
 
 
+@pytest.mark.parametrize("format", ALONE)
+def test_savepoints_of_one_transaction_stay(tmp_path: Path, format: str) -> None:
+    text = (
+        "SAVEPOINT a;\nSELECT 1;\nSAVEPOINT b;\nROLLBACK TO a;\nSAVEPOINT b;\nSELECT 2;\n"
+        "RELEASE b;\nROLLBACK TO SAVEPOINT a;\nRELEASE SAVEPOINT a;\n"
+    )
+    (one,) = load_folder(bare(tmp_path, format, text), format).migrations
+    assert one.up.transactional
+    assert len(one.up.statements) == 9
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("SELECT 1;\nRELEASE a;\n", 2),
+        ("SAVEPOINT a;\nROLLBACK TO b;\n", 2),
+        ("SAVEPOINT a;\nRELEASE a;\nROLLBACK TO a;\n", 3),
+        ("SAVEPOINT a;\nSAVEPOINT b;\nROLLBACK TO a;\nRELEASE b;\n", 4),
+        ("BEGIN;\nSAVEPOINT a;\nRELEASE a;\nCOMMIT;\nBEGIN;\nROLLBACK TO a;\nCOMMIT;\n", 6),
+        ("SAVEPOINT a;\nSELECT 1;\n", 1),
+    ],
+)
+@pytest.mark.parametrize("format", ALONE)
+def test_a_savepoint_without_a_counterpart_is_refused(
+    tmp_path: Path, format: str, text: str, line: int
+) -> None:
+    with pytest.raises(ForbiddenSqlError, match="is transaction control") as refused:
+        load_folder(bare(tmp_path, format, text), format)
+    assert refused.value.line == line + bool(ALONE[format][1])
+
+
+@pytest.mark.parametrize("format", ALONE)
+def test_savepoints_where_statements_commit_by_themselves_are_refused(
+    tmp_path: Path, format: str
+) -> None:
+    text = "VACUUM;\nSAVEPOINT a;\nSELECT 1;\nRELEASE a;\n"
+    with pytest.raises(ForbiddenSqlError, match="needs a transaction") as refused:
+        load_folder(bare(tmp_path, format, text), format)
+    assert refused.value.line == 2 + bool(ALONE[format][1])
+
+
 @pytest.mark.parametrize("text", REFUSED)
 @pytest.mark.parametrize("format", ALONE)
 def test_what_cannot_be_left_out_is_refused(tmp_path: Path, format: str, text: str) -> None:

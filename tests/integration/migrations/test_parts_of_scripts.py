@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from migrations.formats.bundle import load_folder
+from migrations.formats import Reading
+from migrations.formats.bundle import load_files, load_folder
 from migrations.model.attempt import Verdict
-from migrations.model.migration import Migration
-from tests.integration.migrations.world import World
+from migrations.model.migration import Language, Migration, SourceFile
+from tests.integration.migrations.world import World, migration, smuggled
 from tests.support.format_samples import written
 
 HEADS = {
@@ -106,3 +107,76 @@ async def test_two_pairs_in_a_section_with_a_transaction_are_all_or_nothing(
     (tmp_path / "1_a.sql").write_text(f"-- +migrate Up\n{pairs.format('b')}")
     (one,) = load_folder(tmp_path).migrations
     assert (await world.up(one)).verdict is Verdict.DONE
+
+
+SAVED = """\
+INSERT INTO made VALUES ('a');
+SAVEPOINT migration_ledger;
+INSERT INTO made VALUES ('b');
+CREATE TABLE gone (id int);
+SAVEPOINT "Inner";
+SET LOCAL work_mem = '7MB';
+SET LOCAL lock_timeout = '1ms';
+ROLLBACK TO "Inner";
+ROLLBACK TO SAVEPOINT migration_ledger;
+INSERT INTO made SELECT current_setting('work_mem');
+RELEASE migration_ledger;
+"""
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize(
+    ("head", "tail"),
+    [
+        ("", ""),
+        ("BEGIN;\n", "COMMIT;\n"),
+        ("BEGIN;\n", "COMMIT;\nCREATE INDEX CONCURRENTLY i ON made (what);\n"),
+    ],
+    ids=["plain", "wrapped", "a part"],
+)
+async def test_a_scripts_savepoints_take_back_what_they_say(
+    world: World, tmp_path: Path, head: str, tail: str, known: bool
+) -> None:
+    await world.execute(MADE)
+    if known:
+        await world.up(migration("0", "SELECT 1", None))
+    (one,) = load_folder(written(tmp_path, {"1_a.sql": head + SAVED + tail}), "plain").migrations
+    outcome = await world.up(one)
+    assert outcome.verdict is Verdict.DONE, outcome.failure
+    memory = await world.value("SELECT current_setting('work_mem')")
+    assert await world.fetch("SELECT what FROM made ORDER BY 1") == [(memory,), ("a",)]
+    assert not await world.has("gone")
+    assert (await world.up(one)).verdict is Verdict.DONE
+    assert await world.value("SELECT count(*) FROM made") == 2
+
+
+async def test_what_fails_behind_a_savepoint_takes_all_of_it_back(
+    world: World, tmp_path: Path
+) -> None:
+    text = "CREATE TABLE t (id int);\nSAVEPOINT a;\nSELECT 1 / 0;\nROLLBACK TO a;\n"
+    (one,) = load_folder(written(tmp_path, {"1_a.sql": text}), "plain").migrations
+    outcome = await world.up(one)
+    assert outcome.failure is not None
+    assert (outcome.failure.sqlstate, outcome.failure.line) == ("22012", 3)
+    assert not await world.has("t")
+
+
+async def test_no_savepoint_hides_that_the_journal_was_touched(world: World) -> None:
+    forged = "DELETE FROM migration_ledger.journal"
+    one = smuggled(migration("1", "SELECT 1", None), "SAVEPOINT a", forged, "RELEASE a")
+    await world.up(migration("0", "SELECT 1", None))
+    outcome = await world.up(one)
+    assert outcome.verdict is Verdict.FAILED
+    assert [state for *_, state in await world.journal()] == ["applied", "failed"]
+
+
+@pytest.mark.usefixtures("psql")
+async def test_psql_runs_savepoints_in_one_transaction(world: World) -> None:
+    await world.execute(MADE)
+    text = "\\set a 1\nSELECT :a;\n" + SAVED.replace("migration_ledger", "outer_one")
+    files = [SourceFile("1_a.up.sql", text.encode())]
+    one = load_files("golang-migrate", files, reading=Reading(programs=True))
+    assert any("in one transaction" in note for note in one.notes)
+    outcome = await world.up(one, programs=frozenset({Language.PSQL}))
+    assert outcome.verdict is Verdict.DONE, outcome.failure
+    assert await world.value("SELECT count(*) FROM made") == 2
