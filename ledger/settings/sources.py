@@ -5,7 +5,8 @@
 A name that nobody knows is an error that offers the nearest known one, because a setting that is
 silently ignored is worse than one that is missing. `./ledger.toml` is found, not named: it comes
 with a folder that somebody else may have written, so it may say what describes the project and
-nothing that decides what runs here, whom we trust, or where secrets go.
+nothing that decides what runs here, whom we trust, or where secrets go. What keeps a rollout safe
+it may only make stricter than the user's own file does (`ledger.settings.strictness`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from ledger.settings.errors import SettingsError
 from ledger.settings.model import OF_THE_PROJECT, LabelVariable, Settings
 from ledger.settings.notify import NotifyTarget
 from ledger.settings.sections import PREFIX, SharedSettings
+from ledger.settings.strictness import NEVER_BEYOND_DEFAULT, WEAKER
 from ledger.settings.toml_file import read_toml
 from migrations.likeness import nearest
 
@@ -151,21 +153,51 @@ def _files(file: Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
     """What stands in files, strongest first."""
     if file is not None and not file.is_file():
         raise SettingsError(f"there is no settings file {file}; check the path after --config")
+    own = _read(user_file()) if user_file().is_file() else {}
     if file is not None:
         yield str(file), _read(file)
     elif (project := Path(PROJECT_FILE)).is_file():
         values = _read(project)
         if not (user_file().is_file() and project.samefile(user_file())):
             _refuse_what_is_not_the_projects(values)
+            yield from _in_place_of_weaker(values, own)
         yield str(project), values
-    if user_file().is_file():
-        yield str(user_file()), _read(user_file())
+    if own:
+        yield str(user_file()), own
+
+
+def _in_place_of_weaker(
+    values: Mapping[str, Any], own: Mapping[str, Any]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What counts before a project's file: each value that keeps a rollout safer than its own."""
+    for entry in values:
+        name = _setting_of(entry)
+        if name not in WEAKER or (entry not in own and name not in NEVER_BEYOND_DEFAULT):
+            continue
+        origin = str(user_file()) if entry in own else "default"
+        safer = _typed(entry, origin, own if entry in own else {})
+        if WEAKER[name](_typed(entry, PROJECT_FILE, values), safer):
+            yield f"{origin}, because {PROJECT_FILE} asks for less", {entry: safer}
+
+
+def _typed(entry: str, origin: str, values: Mapping[str, Any]) -> Any:
+    """One setting as these values have it, checked; the default where they are silent."""
+    said = {entry: values[entry]} if entry in values else {}
+    value: Any = _merged(Settings, [(origin, said)])[0]
+    name = _setting_of(entry)
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value if name == entry else value[entry.removeprefix(f"{name}.")]
+
+
+def _setting_of(entry: str) -> str:
+    """Of a table with names of its own, the table is the setting."""
+    return next((one[:-1] for one in _OPEN if entry.startswith(one)), entry)
 
 
 def _refuse_what_is_not_the_projects(values: Iterable[str]) -> None:
     for entry in values:
-        # Of a table with names of its own, the table is the setting.
-        name = next((one[:-1] for one in _OPEN if entry.startswith(one)), entry)
+        name = _setting_of(entry)
         if name.partition(".")[0] not in OF_THE_PROJECT:
             raise SettingsError(
                 f"{PROJECT_FILE} in this folder sets {name}, which no folder may decide: whoever "

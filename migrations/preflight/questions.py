@@ -1,7 +1,10 @@
-"""Asks a database everything at once, and what could not be asked at once, one by one.
+"""Asks a database at a glance, then what is left at once, and what fails there one by one.
 
 ```
-begin (read-only) ─ names ─▶ all questions, one row ─ ROLLBACK        one round trip
+a glance ─▶ nothing out of the ordinary                                one round trip
+   │ something is, or settings have questions of their own
+   ▼
+begin (read-only) ─ names ─▶ what is left, one row ─ ROLLBACK          one more
                                   │ one of them fails
                                   └──▶ each by itself; the one that fails is unknown, and why
 ```
@@ -10,14 +13,14 @@ begin (read-only) ─ names ─▶ all questions, one row ─ ROLLBACK        on
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 import asyncpg
 
 from migrations.model.preflight import PreflightPolicy, TouchedTables
+from migrations.preflight.glance import ARCHIVER, Said, glance
 from migrations.printable import escaped
 from migrations.sql.grammar import GrammarError, parse
 from migrations.sql.literals import Expression, SqlValue, bind, quote_literal
@@ -42,6 +45,7 @@ class PreflightQuestion(StrEnum):
     SPACE = "space"
 
 
+_OF_TABLES = (PreflightQuestion.SERVER, PreflightQuestion.TABLES, PreflightQuestion.LOCKS)
 CLOSED = "permission denied for view {view}"
 """What the server says of a view, and we of the functions under it."""
 _VIEWS = {PreflightQuestion.SERVER: "pg_roles"}
@@ -52,7 +56,7 @@ _VIEWS = {PreflightQuestion.SERVER: "pg_roles"}
 class Answers:
     """What the server said to each question, or why not; nothing where there was nothing to ask."""
 
-    said: Mapping[PreflightQuestion, Mapping[str, Any]] = field(default_factory=dict)
+    said: Mapping[PreflightQuestion, Said] = field(default_factory=dict)
     refused: Mapping[PreflightQuestion, str] = field(default_factory=dict)
     touched: TouchedTables = field(default_factory=TouchedTables)
 
@@ -68,13 +72,13 @@ async def answers(
     refused = {
         one: "the setting holds no single SELECT" for one, query in asked.items() if query is None
     }
-    asked = {one: query for one, query in asked.items() if query is not None}
+    said = await _at_a_glance(connection, asked, policy, touched, role)
+    left = {one: query for one, query in asked.items() if query is not None and one not in said}
     try:
-        said = await _ask(connection, asked, touched, role)
+        said |= await _ask(connection, left, touched, role) if left else {}
     except asyncpg.PostgresError as error:
         await _leave(connection, error)
-        said = {}
-        for one, query in asked.items():
+        for one, query in left.items():
             try:
                 said |= await _ask(connection, {one: query}, touched, role)
             except asyncpg.PostgresError as alone:
@@ -90,6 +94,22 @@ async def answers(
         refused | closed,
         touched,
     )
+
+
+async def _at_a_glance(
+    connection: Connection,
+    asked: Collection[PreflightQuestion],
+    policy: PreflightPolicy,
+    touched: TouchedTables,
+    role: str | None,
+) -> dict[PreflightQuestion, Said]:
+    """What is settled; nothing where the server refuses that look: it is asked why, one by one."""
+    try:
+        found = await glance(connection, asked, policy, touched, role)
+    except asyncpg.PostgresError as error:
+        await _leave(connection, error)
+        return {}
+    return {PreflightQuestion(one): said for one, said in found.items()}
 
 
 def single_select(query: str) -> bool:
@@ -121,7 +141,7 @@ def _questions(
         PreflightQuestion.ARCHIVER: not backup,
     }
     asked: dict[PreflightQuestion, str | None] = {
-        one: _SQL[one] for one, does in matters.items() if does
+        one: _SQL.get(one, ARCHIVER) for one, does in matters.items() if does
     }
     for one, query in ((PreflightQuestion.BACKUP, backup), (PreflightQuestion.SPACE, space)):
         if query:
@@ -139,7 +159,7 @@ async def _ask(
     asked: Mapping[PreflightQuestion, str | None],
     touched: TouchedTables,
     role: str | None,
-) -> dict[PreflightQuestion, Mapping[str, Any]]:
+) -> dict[PreflightQuestion, Said]:
     values: dict[str, SqlValue] = {
         "role": role,
         "names": _array([one.name for one in touched.tables]),
@@ -148,7 +168,10 @@ async def _ask(
         ),
     }
     columns = ", ".join(f"({query})::text AS {one.value}" for one, query in asked.items())
-    query = bind(f"{_SQL['common']} SELECT {columns}", values)
+    common = f"WITH RECURSIVE {_SQL['here']}"
+    if not asked.keys().isdisjoint(_OF_TABLES):
+        common += _SQL["touched"]
+    query = bind(f"{common} SELECT {columns}", values)
     first = bind(_SQL["begin_asking"], values)
     (row,) = await queried_behind(connection, first, query, dict.fromkeys(asked, text), "ROLLBACK")
     return {one: json.loads(row[one]) for one in asked}

@@ -1,11 +1,10 @@
--- What is asked before anything is applied, all in one READ ONLY transaction and one round trip. The
--- operators need no schema: `begin_asking` gives the transaction a search_path of pg_catalog alone.
--- Nothing here takes a lock that can be waited for, but for the sizes of tables on which nobody wants to
--- be alone.
+-- What is asked before anything is applied and a glance (`glance.sql`) could not settle, all in one READ
+-- ONLY transaction and one round trip. The operators need no schema: `begin_asking` gives the transaction
+-- a search_path of pg_catalog alone. Nothing here takes a lock that can be waited for, but for the sizes
+-- of tables on which nobody wants to be alone.
 --
 -- A new session plans all of it once, and that is nearly all that it costs: so functions are asked, and no
 -- views above them, names are looked up by to_reg*, and what can be sorted and compared in Python is.
--- (Seen on PostgreSQL 18 for one touched table, of a fresh session: 9.6 ms of the server before, 6.0 now.)
 
 -- name: begin_asking
 -- Names are found as a script finds them, and then asked about as ourselves. Limits are short: whoever
@@ -26,13 +25,17 @@ SELECT pg_catalog.set_config('migration_ledger.makes_in',
     coalesce(pg_catalog.current_schema(), ''), true);
 SET LOCAL search_path TO pg_catalog, pg_temp
 
--- name: common
--- What several questions are about: the database, the role, and the tables with their partitions.
-WITH RECURSIVE here AS MATERIALIZED (
+-- name: here
+-- The database, and the role.
+here AS MATERIALIZED (
     SELECT pg_catalog.split_part(pg_catalog.pg_relation_filepath(1259), '/', -2)::oid AS oid,
         coalesce(pg_catalog.to_regrole(pg_catalog.quote_ident(
             coalesce(:role, session_user::text)))::oid, 0) AS role
-), named (oid, wanted, owned) AS (
+)
+
+-- name: touched
+-- The tables with their partitions, and the locks on them.
+, named (oid, wanted, owned) AS (
     SELECT pg_catalog.split_part(one, '/', 1)::oid, pg_catalog.split_part(one, '/', 2)::integer,
         pg_catalog.split_part(one, '/', 3) = 'own'
     FROM pg_catalog.string_to_table(
@@ -166,12 +169,6 @@ SELECT pg_catalog.jsonb_build_object(
         FROM pg_catalog.pg_stat_get_wal_senders() AS r
             LEFT JOIN pg_catalog.pg_stat_get_activity(NULL) AS a ON a.pid = r.pid
         WHERE r.state IS NULL OR r.state = ANY ('{streaming,catchup}'::text[])))
-
--- name: archiver
-SELECT pg_catalog.jsonb_build_object(
-    'mode', pg_catalog.current_setting('archive_mode'),
-    'now', pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()),
-    'at', pg_catalog.date_part('epoch', (pg_catalog.pg_stat_get_archiver()).last_archived_time))
 
 -- name: backup
 SELECT pg_catalog.jsonb_build_object('age', pg_catalog.date_part('epoch',

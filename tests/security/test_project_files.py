@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from ledger.cli.app.main import app
 from ledger.settings import SettingsError, load, setting_names, user_file, variable
 from ledger.settings.model import OF_THE_PROJECT
+from ledger.settings.strictness import DESCRIBES as DESCRIBING
+from ledger.settings.strictness import WEAKER
 
 VALUES: dict[str, object] = {
     "agent.programs": ["python"],
@@ -65,7 +67,7 @@ VALUES: dict[str, object] = {
     "rollout.expiry_s": 60.0,
     "rollout.deadline_s": 600.0,
     "rollout.require_rehearsal": False,
-    "rollout.rehearsal_max_age_days": 3650.0,
+    "rollout.rehearsal_max_age_days": 3.0,
     "scratch_url": "postgresql://attacker.example/x",
     "insecure_scratch": True,
     "agent.fingerprints": True,
@@ -185,6 +187,126 @@ def test_a_file_that_is_named_and_the_users_own_may_set_everything(name: str) ->
     user_file().parent.mkdir(parents=True)
     user_file().write_text(toml(name))
     assert next(one for one in load({}).origins if one.setting == name).origin == str(user_file())
+
+
+def test_every_setting_of_a_project_is_known_to_be_safer_by_more_or_to_describe_it() -> None:
+    assert {*DESCRIBES} == WEAKER.keys() | DESCRIBING
+    assert not WEAKER.keys() & DESCRIBING
+
+
+def owned(text: str) -> None:
+    user_file().parent.mkdir(parents=True, exist_ok=True)
+    user_file().write_text(text)
+
+
+def told(name: str) -> tuple[object, str]:
+    """A setting's value, and where it comes from."""
+    (origin,) = [one for one in load({}).origins if one.setting == name]
+    return origin.value, origin.origin
+
+
+COMPARED = [
+    ("rollout", "require_rehearsal", "true", "false"),
+    ("rollout", "rehearsal_max_age_days", "2.0", "30.0"),
+    ("rollout", "in_flight", "5", "50"),
+    ("rollout", "budget", '"0"', '"3"'),
+    ("rollout", "budget", '"0%"', '"3"'),
+    ("rollout", "budget", '"1%"', '"2.5%"'),
+    ("rollout", "budget", '"0"', '"100%"'),
+    ("rollout", "lock_timeout_s", "2.0", "60.0"),
+    ("rollout", "lock_timeout_s", "2.0", "0.0"),
+    ("rollout", "statement_timeout_s", "60.0", "0.0"),
+    ("rollout", "statement_timeout_s", "60.0", "61.0"),
+    ("lint", "fail_on", '"info"', '"warning"'),
+    ("lint", "fail_on", '"warning"', '"error"'),
+    ("lint", "squawk", "true", "false"),
+    ("lint.severity", "drop-column", '"error"', '"off"'),
+    ("lint.severity", "drop-column", '"warning"', '"info"'),
+    ("lint.phases", "drop-column", '["contract"]', '["migrate", "contract"]'),
+    ("lint.phases", "drop-column", "[]", '["expand"]'),
+    ("lint.limits", "lock_timeout_s", "5.0", "30.0"),
+    ("lint.limits", "parents", "1", "9"),
+    ("lint.limits", "key_columns", "3", "9"),
+    ("lint.limits", "small_table_mb", "1.0", "1000.0"),
+    ("lint.limits", "large_table_mb", "100.0", "100000.0"),
+]
+"""Table and name of a setting, a strict value of it, and a weaker one."""
+
+
+@pytest.mark.parametrize(("table", "key", "strict", "weak"), COMPARED)
+def test_a_projects_file_may_make_it_stricter_and_not_weaker(
+    table: str, key: str, strict: str, weak: str
+) -> None:
+    name = table if table in ("lint.severity", "lint.phases") else f"{table}.{key}"
+    owned(f"[{table}]\n{key} = {strict}\n")
+    Path("ledger.toml").write_text(f"[{table}]\n{key} = {weak}\n")
+    kept = told(name)
+    assert kept[1] == f"{user_file()}, because ledger.toml asks for less"
+    Path("ledger.toml").write_text(f"[{table}]\n{key} = {strict}\n")
+    assert told(name) == (kept[0], "ledger.toml")
+    owned(f"[{table}]\n{key} = {weak}\n")
+    assert told(name) == (kept[0], "ledger.toml")
+
+
+@pytest.mark.parametrize(
+    ("key", "own", "theirs"),
+    [
+        ("waves", '"1,10%,rest"', '"rest"'),
+        ("waves", '"rest"', '"1,rest"'),
+        ("when_spent", '"halt"', '"rollback"'),
+        ("when_spent", '"rollback"', '"halt"'),
+        ("budget", '"1%"', '"5"'),
+        ("budget", '"5"', '"1%"'),
+    ],
+)
+def test_of_what_cannot_be_compared_the_users_own_counts(key: str, own: str, theirs: str) -> None:
+    owned(f"[rollout]\n{key} = {own}\n")
+    Path("ledger.toml").write_text(f"[rollout]\n{key} = {theirs}\n")
+    assert told(f"rollout.{key}")[0] == json.loads(own)
+    user_file().unlink()
+    assert told(f"rollout.{key}") == (json.loads(theirs), "ledger.toml")
+
+
+def test_an_old_rehearsal_counts_no_longer_than_usual_because_a_folder_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path("ledger.toml").write_text(
+        "[rollout]\nrequire_rehearsal = false\nrehearsal_max_age_days = 3650\n"
+    )
+    monkeypatch.setenv("LEDGER_ROLLOUT_REQUIRE_REHEARSAL", "true")
+    asked = load({}).settings.rollout
+    assert asked.require_rehearsal
+    assert told("rollout.rehearsal_max_age_days") == (
+        7.0,
+        "default, because ledger.toml asks for less",
+    )
+    monkeypatch.setenv("LEDGER_ROLLOUT_REHEARSAL_MAX_AGE_DAYS", "30")
+    assert load({}).settings.rollout.rehearsal_max_age_days == 30
+
+
+def test_what_a_project_alone_says_is_its_own_and_other_entries_of_a_table_too() -> None:
+    owned('[lint.severity]\ndrop-column = "error"\n')
+    Path("ledger.toml").write_text(
+        '[rollout]\nbudget = "2%"\nexpiry_s = 60\n'
+        '[lint.severity]\ndrop-column = "off"\njson-column = "off"\n'
+    )
+    settings = load({}).settings
+    assert settings.rollout.budget == "2%"
+    assert settings.lint.severity == {"drop-column": "error", "json-column": "off"}
+
+
+def test_a_weaker_value_that_is_wrong_is_named_with_its_file() -> None:
+    owned("[rollout]\nin_flight = 3\n")
+    Path("ledger.toml").write_text('[rollout]\nin_flight = "many"\n')
+    with pytest.raises(SettingsError, match=r"rollout.in_flight \(from ledger.toml\) is wrong"):
+        load({})
+
+
+def test_a_file_that_is_named_is_the_users_word_and_may_weaken() -> None:
+    owned("[rollout]\nrequire_rehearsal = true\n")
+    Path("ledger.toml").write_text("[rollout]\nrequire_rehearsal = false\n")
+    assert load({}).settings.rollout.require_rehearsal
+    assert not load({}, Path("ledger.toml")).settings.rollout.require_rehearsal
 
 
 def test_the_users_own_file_is_his_in_its_own_folder_too(

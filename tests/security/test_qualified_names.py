@@ -17,6 +17,7 @@ FILES = (
     ("migrations.target", "journal.sql"),
     ("migrations.backfill", "data.sql"),
     ("migrations.catalog", "catalog.sql"),
+    ("migrations.preflight", "glance.sql"),
 )
 PIECES = {
     "guarded_head": "SELECT {}",
@@ -26,6 +27,7 @@ PIECES = {
     "odd": "WITH one AS (SELECT NULL) {} SELECT NULL",
     "sorted": "SELECT {}",
     "grants": "SELECT {}",
+    "role_oid": "SELECT {}",
 }
 """Statements that are only parts of others, and how they become whole."""
 EXPRESSIONS = {"before": "", "private": "", "schema": "", "columns": "''"}
@@ -53,6 +55,8 @@ EXPRESSIONS |= {
     "as_whom": "RESET ROLE",
     "become": "'MEMBER'",
     "roles": "pg_catalog.pg_roles",
+    "oids": "1",
+    "role_oid": "1",
 }
 ALLOWED_RELATIONS = {
     "behind",
@@ -74,6 +78,9 @@ ALLOWED_RELATIONS = {
     "rel",
     "owned",
     "odd",
+    "named",
+    "locked",
+    "invalid",
 }
 """Names of WITH clauses."""
 

@@ -19,6 +19,7 @@ FILES = [
     ("ledger.store", "notifications.sql"),
     ("ledger.store.views", "performance.sql"),
     ("migrations.catalog", "catalog.sql"),
+    ("migrations.preflight", "glance.sql"),
     ("migrations.preflight", "questions.sql"),
     ("migrations.scratch", "trace.sql"),
     ("migrations.target", "journal.sql"),
