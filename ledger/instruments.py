@@ -1,8 +1,9 @@
 """The one registry of what is measured: name, kind, unit, and what tells the values apart.
 
 Names follow OpenTelemetry's conventions (1.44) where they have one; ours begin with
-`migration_ledger.` and name no database: a fleet has too many. Rollouts that have not ended are
-named, there are few. The reference page is made from this.
+`migration_ledger.` and name no database: a fleet has too many, and who asks for it gets four
+figures of so many databases as he says. Rollouts that have not ended are named, there are few. The
+reference page is made from this.
 """
 
 from __future__ import annotations
@@ -215,6 +216,41 @@ UNREACHABLE: Final = Instrument(
     Kind.GAUGE,
     "{database}",
     "Active databases that the latest look, or a rollout under way, could not reach.",
+)
+NAMED_STATE: Final = Instrument(
+    "migration_ledger.database.state",
+    Kind.GAUGE,
+    "{database}",
+    "1 for each database that is named (`monitoring.named_databases`), and how it is: `suspended`, "
+    "`troubled`, `behind` or `current`.",
+    (telemetry.DATABASE, telemetry.STATE),
+)
+NAMED_BEHIND: Final = Instrument(
+    "migration_ledger.database.behind",
+    Kind.GAUGE,
+    "{version}",
+    "Versions of its registered history that a database lacks which is named.",
+    (telemetry.DATABASE,),
+)
+NAMED_RUN_AGE: Final = Instrument(
+    "migration_ledger.database.run.age",
+    Kind.GAUGE,
+    _SECONDS,
+    "How long ago a migration ran last in a database that is named, and how it ended.",
+    (telemetry.DATABASE, telemetry.TASK_RESULT, telemetry.ERROR_TYPE),
+)
+NAMED_RUN: Final = Instrument(
+    "migration_ledger.database.run.duration",
+    Kind.GAUGE,
+    _SECONDS,
+    "How long that took, where it did not fail.",
+    (telemetry.DATABASE,),
+)
+UNNAMED: Final = Instrument(
+    "migration_ledger.databases.unnamed",
+    Kind.GAUGE,
+    "{database}",
+    "Databases that have no figures of their own, where databases are named at all.",
 )
 BACKUP_AGE: Final = Instrument(
     "migration_ledger.databases.backup.age",

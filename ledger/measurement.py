@@ -58,7 +58,10 @@ async def monitored(
     from ledger.store.census import CensusTable
 
     table = CensusTable(stores.pool)
-    census = Census(stores.log, stores.reads, table, ledger.status, ledger.lookout, SYSTEM_CLOCK)
+    named = settings.monitoring.named_databases
+    census = Census(
+        stores.log, stores.reads, table, ledger.status, ledger.lookout, SYSTEM_CLOCK, named
+    )
     census.observe()
     leader.observe()
     pool = stores.pool

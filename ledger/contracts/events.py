@@ -77,8 +77,10 @@ __all__ = [
     "EVENTS",
     "EVENT_TYPES",
     "REQUESTED_BY_OPERATORS",
+    "SAID_BY_AUDITORS",
     "SAID_BY_NOTIFIERS",
     "AttemptTimedOut",
+    "Audited",
     "Budget",
     "BundleRegistered",
     "ChangeAccepted",
@@ -92,6 +94,7 @@ __all__ = [
     "DatabaseRepointed",
     "DatabaseRetired",
     "DatabaseSuspended",
+    "DifferenceFound",
     "DriftAccepted",
     "DriftDetected",
     "DriftEnded",
@@ -279,6 +282,29 @@ class NotificationFailed(Event, streams=(Stream.LEDGER,), author=Author.NOTIFIER
     given_up: int = Field(0, ge=0, le=2**31 - 1)
 
 
+class Audited(StrEnum):
+    """What an audit compares."""
+
+    CHAIN = "chain"
+    """Every event with its hash."""
+    KEPT_END = "kept end"
+    """The end of the chain that was kept from an audit before."""
+    ROWS = "rows"
+    """What is shown with what the log says."""
+
+
+class DifferenceFound(Event, streams=(Stream.LEDGER,), author=Author.AUDITOR):
+    """An audit found that the record is not what was recorded, or not what is shown.
+
+    `place` is where: a position of the log, or the tables of the rows. The same is said at most
+    once in a day, however often it is found.
+    """
+
+    audited: Audited
+    place: str = Field(min_length=1, max_length=200)
+    differences: int = Field(ge=1, le=10**9)
+
+
 @dataclass(frozen=True, slots=True)
 class EventType:
     """All that is known of a type of event, as its class says it; `roles` may append it."""
@@ -325,6 +351,11 @@ SAID_BY_NOTIFIERS: frozenset[str] = frozenset(
     name for name, one in EVENT_TYPES.items() if one.author is Author.NOTIFIER
 )
 """The event types that the notifier's role may append."""
+
+SAID_BY_AUDITORS: frozenset[str] = frozenset(
+    name for name, one in EVENT_TYPES.items() if one.author is Author.AUDITOR
+)
+"""The event types that the auditor's role may append."""
 
 REQUESTED_BY_OPERATORS: frozenset[str] = frozenset(
     name for name, one in EVENT_TYPES.items() if one.author is Author.PERSON

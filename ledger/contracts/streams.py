@@ -7,6 +7,7 @@ from enum import StrEnum
 OPERATOR_ROLE = "ledger_operator"
 SERVICE_ROLE = "ledger_service"
 NOTIFIER_ROLE = "ledger_notifier"
+AUDITOR_ROLE = "ledger_auditor"
 
 _ID = "[A-Za-z0-9._-]{1,100}"
 
@@ -44,6 +45,8 @@ class Author(StrEnum):
     """Whoever works on databases; the leading process takes it into the log, word for word."""
     NOTIFIER = "notifier"
     """Whoever tells people what is in the log; it may say that it could not."""
+    AUDITOR = "auditor"
+    """Whoever compares the record with itself; it may say what differs."""
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -53,5 +56,7 @@ class Author(StrEnum):
                 return (OPERATOR_ROLE, SERVICE_ROLE)
             case Author.NOTIFIER:
                 return (NOTIFIER_ROLE, SERVICE_ROLE)
+            case Author.AUDITOR:
+                return (AUDITOR_ROLE, SERVICE_ROLE)
             case Author.LEDGER | Author.AGENT:
                 return (SERVICE_ROLE,)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from ledger.contracts import events as e
 from ledger.contracts import reports as r
@@ -119,6 +119,7 @@ SEVERITIES: Final[dict[type[r.Event], NoticeSeverity]] = {
     e.EventSetAside: NoticeSeverity.INFO,
     e.LeadershipTaken: NoticeSeverity.INFO,
     e.NotificationFailed: NoticeSeverity.WARNING,
+    e.DifferenceFound: NoticeSeverity.CRITICAL,
 }
 """How severe what is told unasked is; an attempt, a rollout's end and a report that contradicts are
 weighed one by one."""
@@ -158,11 +159,26 @@ def _undelivered(event: e.NotificationFailed) -> tuple[NoticeSeverity | None, st
     return NoticeSeverity.WARNING, headline
 
 
+def _differs(event: e.DifferenceFound) -> tuple[NoticeSeverity | None, str]:
+    place = f"({harmless(event.place)})"
+    match event.audited:
+        case e.Audited.CHAIN:
+            return NoticeSeverity.CRITICAL, f"the log is not what was recorded {place}"
+        case e.Audited.KEPT_END:
+            return NoticeSeverity.CRITICAL, f"the log was hashed again or cut off {place}"
+        case e.Audited.ROWS:
+            rows = f"{event.differences:,} rows are not what the log says {place}"
+            return NoticeSeverity.CRITICAL, rows
+        case _:
+            assert_never(event.audited)
+
+
 _TELLERS: Final[dict[type[r.Event], Teller]] = {
     r.AttemptFinished: _attempt,
     e.RolloutCompleted: _completed,
     e.ReportContradicted: _contradicted,
     e.NotificationFailed: _undelivered,
+    e.DifferenceFound: _differs,
 }
 _HEADLINES: Final[dict[type[r.Event], str]] = {
     e.RolloutPlanned: "a rollout was planned",
@@ -222,6 +238,9 @@ def _command(event: r.Event, rollout: str, database: str) -> str:
             return "ledger drift"
         case e.NotificationFailed():
             return "ledger notify list"
+        case e.DifferenceFound():
+            rows = event.audited is e.Audited.ROWS
+            return "ledger replay" if rows else "ledger audit verify"
         case e.MessageParked() | e.LeadershipTaken() | e.EventSetAside() | e.KeyRevoked():
             return "ledger status"
         case r.Unreadable():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 from uuid import uuid5
 
 from ledger.contracts.envelope import NAMESPACE
-from ledger.contracts.events import EventSetAside
+from ledger.contracts.events import DifferenceFound, EventSetAside
 from ledger.contracts.reports import Unreadable
 from ledger.contracts.streams import Stream
 from ledger.domain.differences import (
@@ -21,7 +22,7 @@ from ledger.domain.differences import (
     UnreadableEvent,
 )
 from ledger.domain.refusals import ReasonRequired
-from ledger.errors import NoSuchEvent
+from ledger.errors import DuplicateEventDiffers, NoSuchEvent
 from ledger.service.catch_up import as_near_as_may_be, brought_up
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.log.chain import Broken
@@ -160,6 +161,22 @@ class AuditService:
         await as_near_as_may_be(self._reads, self._log)
         async with self._log.connection() as connection:
             return await replay(connection, progress)
+
+    async def may_record(self) -> bool:
+        """Whether this role may have recorded what an audit found."""
+        return await self._log.may_request(DifferenceFound.__name__)
+
+    async def record(self, found: DifferenceFound) -> None:
+        """Have it recorded what differs, once in a day: by that, people are notified.
+
+        Raises what `Log.append` raises.
+        """
+        today = self._encoder.clock.now().date().isoformat()
+        event_id = uuid5(NAMESPACE, f"difference/{found.audited}/{found.place}/{today}")
+        (encoded,) = self._encoder.encode((found,), RequestContext(), ids=(event_id,))
+        # How many differ is no reason to say it again.
+        with suppress(DuplicateEventDiffers):
+            await self._log.append(Stream.LEDGER, [encoded])
 
     async def check_repair(self, progress: RebuildProgress | None = None) -> Replayed:
         """What a repair would put right; nothing is changed.

@@ -20,14 +20,17 @@ from ledger.domain.states import ENDED, Status
 from ledger.domain.tally import tally
 from ledger.errors import LedgerUnusable, StoreError
 from ledger.instruments import Instrument, Value
+from ledger.service.fleet_overview import DatabaseOverview
 from ledger.service.fleet_status import StatusService
 from ledger.service.known_drift import known_drift
 from ledger.service.liveness import Liveness
+from ledger.settings.sections import MOST_NAMED
 from ledger.store.census import CensusTable
 from ledger.store.port import Log
 from ledger.store.views.port import Views
 from ledger.store.views.rows import PoolRow, RolloutRow
 from migrations.clock import Clock
+from migrations.model.attempt import Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +54,8 @@ COUNTED = (
     instruments.UNREACHABLE, instruments.BACKUP_AGE, instruments.AGENTS, instruments.CLOCK_APART,
     instruments.EVENTS, instruments.LOG_SIZE, instruments.PROJECTION_LAG,
     instruments.PROJECTION_LAG_AGE, instruments.TERM, instruments.UNREADABLE,
+    instruments.NAMED_STATE, instruments.NAMED_BEHIND, instruments.NAMED_RUN_AGE,
+    instruments.NAMED_RUN, instruments.UNNAMED,
 )  # fmt: skip
 """What is counted here."""
 
@@ -66,13 +71,17 @@ class Census:
         status: StatusService,
         lookout: Liveness,
         clock: Clock,
+        named: int = 0,
     ) -> None:
+        """Of the first `named` databases by id, how each is, is counted too."""
         self._log = log
         self._reads = reads
         self._table = table
         self._status = status
         self._lookout = lookout
         self._clock = clock
+        self._named = named
+        self._unnamed = 0
         self._counted: dict[Instrument, Sequence[Value]] = {}
         self._counted_at = clock.monotonic()
         self.trouble = ""
@@ -113,7 +122,13 @@ class Census:
         """Count now. Raises `LedgerUnusable` or `StoreError`."""
         counted: dict[Instrument, list[Value]] = {one: [] for one in COUNTED}
         pools = await self._reads.fleet_pools()
-        parts = self._written(), self._under_way(), self._fleet(pools), self._living(pools)
+        parts = (
+            self._written(),
+            self._under_way(),
+            self._fleet(pools),
+            self._living(pools),
+            self._each(),
+        )
         for part in parts:
             async for one, value in part:
                 counted[one].append(value)
@@ -174,6 +189,37 @@ class Census:
         for pool, at in (await self._table.backups()).items():
             yield instruments.BACKUP_AGE, (self._age_s(at), {telemetry.POOL: pool})
 
+    async def _each(self) -> AsyncIterator[Count]:
+        """How each database is, of so many as are named."""
+        if not self._named:
+            return
+        page = await self._status.overview(limit=self._named)
+        ids = [one.database for one in page.databases]
+        problems = await self._status.problems(ids)
+        for one in page.databases:
+            named = {telemetry.DATABASE: one.database}
+            state = _state(one, troubled=one.database in problems)
+            yield instruments.NAMED_STATE, (1, {**named, telemetry.STATE: state})
+            yield instruments.NAMED_BEHIND, (len(one.missing), named)
+        for run in await self._table.last_runs(ids):
+            named = {telemetry.DATABASE: run.database}
+            result = Verdict.DONE if run.succeeded else Verdict.FAILED
+            told = {**named, telemetry.TASK_RESULT: result.value}
+            if run.error:
+                told[telemetry.ERROR_TYPE] = run.error
+            yield instruments.NAMED_RUN_AGE, (self._age_s(run.at), told)
+            if run.duration_ms is not None:
+                yield instruments.NAMED_RUN, (run.duration_ms / 1000, named)
+        unnamed = page.total - len(ids)
+        yield instruments.UNNAMED, (unnamed, {})
+        if unnamed and not self._unnamed:
+            logger.warning(
+                "%d databases have no figures of their own, which the first %d have by id; raise "
+                "monitoring.named_databases, which may be up to %d",
+                unnamed, self._named, MOST_NAMED,
+            )  # fmt: skip
+        self._unnamed = unnamed
+
     async def _living(self, pools: Sequence[PoolRow]) -> AsyncIterator[Count]:
         around = await self._lookout.agents()
         alive: Counter[str] = Counter()
@@ -189,6 +235,14 @@ class Census:
             yield instruments.AGENTS, (number, {telemetry.POOL: pool})
         for pool, seconds in apart.items():
             yield instruments.CLOCK_APART, (seconds, {telemetry.POOL: pool})
+
+
+def _state(one: DatabaseOverview, *, troubled: bool) -> str:
+    if one.status is FleetStatus.SUSPENDED:
+        return "suspended"
+    if troubled or one.unread or one.half_done:
+        return "troubled"
+    return "behind" if one.missing else "current"
 
 
 def called(versions: int) -> str:

@@ -119,6 +119,10 @@ class LogForm(StrEnum):
     JSON = "json"
 
 
+MOST_NAMED = 1000
+"""Four figures of each, half a megabyte of a scrape."""
+
+
 class MonitoringSection(SettingsSection):
     """Where a program says over HTTP how it is, and how its log looks."""
 
@@ -136,6 +140,13 @@ class MonitoringSection(SettingsSection):
     slow_trace_s: SomeSeconds = Field(
         SLOW_S,
         description="attempts that take as long are traced, whatever share of traces is kept",
+    )
+    named_databases: int = Field(
+        0,
+        ge=0,
+        le=MOST_NAMED,
+        description="so many databases, the first by id, have figures of their own at the leader: "
+        f"state, versions behind, last migration; at most {MOST_NAMED:,}",
     )
 
 

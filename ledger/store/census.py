@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -20,6 +21,16 @@ class Written(NamedTuple):
 
     log_bytes: int
     unshown_at: datetime | None
+
+
+class LastRun(NamedTuple):
+    """The migration that ran last in a database: whether it did what it should, else why not."""
+
+    database: str
+    at: datetime
+    succeeded: bool
+    error: str | None
+    duration_ms: int | None
 
 
 class CensusTable:
@@ -45,9 +56,13 @@ class CensusTable:
         """By pool, the oldest of the latest backups that were recorded of databases."""
         return {row["pool"]: row["at"] for row in await self._ask("backups")}
 
-    async def _ask(self, name: str) -> list[asyncpg.Record]:
+    async def last_runs(self, databases: Sequence[str]) -> list[LastRun]:
+        """What ran last in each of these databases, where anything did."""
+        return [LastRun(*row) for row in await self._ask("last_runs", databases)]
+
+    async def _ask(self, name: str, *arguments: object) -> list[asyncpg.Record]:
         try:
-            return await self._pool.fetch(QUERIES[name])
+            return await self._pool.fetch(QUERIES[name], *arguments)
         except CONNECTION_LOST as lost:
             raise unreachable(lost) from lost
         except asyncpg.PostgresError as error:

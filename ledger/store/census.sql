@@ -32,6 +32,11 @@ JOIN ledger.fleet_database AS fleet ON fleet.database = missed.database
 WHERE fleet.status = 'active'
   AND coalesce(fleet.last_contact_at < missed.at, fleet.last_contact_at IS NULL)
 
+-- name: last_runs
+-- Of these databases ($1), the migration that ran last in each, and how long it took if it is known
+SELECT DISTINCT ON (database) database, at, succeeded, error, duration_ms
+FROM ledger.execution WHERE database = ANY ($1) ORDER BY database, position DESC
+
 -- name: backups
 -- By pool, when the oldest latest backup of an active database was made, of those that were recorded
 SELECT pool, min(backed_up_at::timestamptz) AS at FROM ledger.fleet_database WHERE status = 'active' AND backed_up_at IS NOT NULL GROUP BY pool

@@ -223,6 +223,15 @@ SELECT ledger.move_position($1, $2, $3);
 -- How far the followers whose names begin so have come
 SELECT consumer, position FROM ledger.consumer_position WHERE starts_with(consumer, $1);
 
+-- name: may_request
+-- Whether this login may have an event of this type recorded; the schema's owner may everything
+SELECT EXISTS (
+    SELECT FROM ledger.event_type_permission AS one
+    WHERE one.type = $1 AND pg_has_role(session_user, one.role, 'MEMBER'))
+    OR EXISTS (
+        SELECT FROM pg_catalog.pg_namespace AS ours
+        WHERE ours.nspname = 'ledger' AND pg_get_userbyid(ours.nspowner) = session_user);
+
 -- name: put_heartbeats
 -- What agents say of themselves now
 INSERT INTO ledger.heartbeat (agent, pool, seen_at, body)

@@ -33,6 +33,7 @@ AUTHORS = {
     Author.LEDGER: "the ledger",
     Author.AGENT: "an agent",
     Author.NOTIFIER: "the notifier",
+    Author.AUDITOR: "an audit",
 }
 WORDS: dict[Any, str] = {
     str: "text",

@@ -11,7 +11,12 @@ import asyncpg
 import pytest
 
 from ledger.contracts.actor import Actor
-from ledger.contracts.events import EVENTS, REQUESTED_BY_OPERATORS, SAID_BY_NOTIFIERS
+from ledger.contracts.events import (
+    EVENTS,
+    REQUESTED_BY_OPERATORS,
+    SAID_BY_AUDITORS,
+    SAID_BY_NOTIFIERS,
+)
 from ledger.contracts.registry import Connection
 from ledger.errors import RequestUnfit
 from ledger.service.history import Search
@@ -373,13 +378,14 @@ async def test_a_key_of_one_agent_is_registered_for_no_other(house: House, log_i
 
 
 async def test_the_lists_of_the_database_are_those_of_the_contracts(house: House) -> None:
+    asked = REQUESTED_BY_OPERATORS | SAID_BY_NOTIFIERS | SAID_BY_AUDITORS
     types = await house.stores.pool.fetch("SELECT type, schema_version FROM ledger.request_type")
     assert {row["type"]: row["schema_version"] for row in types} == {
-        name: EVENTS[name].SCHEMA_VERSION for name in REQUESTED_BY_OPERATORS | SAID_BY_NOTIFIERS
+        name: EVENTS[name].SCHEMA_VERSION for name in asked
     }
     keys = await house.stores.pool.fetch("SELECT type, key, required FROM ledger.request_key")
     assert {(row["type"], row["key"], row["required"]) for row in keys} == {
         (name, key, field.is_required())
-        for name in REQUESTED_BY_OPERATORS | SAID_BY_NOTIFIERS
+        for name in asked
         for key, field in EVENTS[name].model_fields.items()
     }

@@ -45,6 +45,7 @@ VALUES: dict[str, object] = {
     "monitoring.port": 80,
     "monitoring.log": "json",
     "monitoring.slow_trace_s": 5,
+    "monitoring.named_databases": 5,
     "kafka.bootstrap": "attacker.example:9092",
     "kafka.security_protocol": "PLAINTEXT",
     "kafka.ssl_cafile": "/srv/attacker.pem",

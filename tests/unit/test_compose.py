@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
 from ledger.bus.security import check as check_broker
 from ledger.cli.fleet.file import read_fleet
+from ledger.domain.messages import Notification
+from ledger.notifier.webhook import Webhook
 from ledger.settings import load as load_settings
 from ledger.settings import load_shared, variables
 from ledger.settings.secret_rules import Destination, parse_rules
+from migrations.clock import SYSTEM_CLOCK
 from migrations.formats.bundle import load_folder
+from tests.support.processes import until
 from tests.support.programs import misunderstood
 
 ROOT = Path(__file__).parents[2]
@@ -164,6 +171,8 @@ def test_it_has_two_postgresql_servers_a_broker_the_ledger_and_two_agents(
         "agent-1": "migration-ledger",
         "agent-2": "migration-ledger",
         "audit": "migration-ledger",
+        "notify": "migration-ledger",
+        "receiver": "migration-ledger",
         "prometheus": "prom/prometheus:v3.7.3",
         "grafana": "grafana/grafana:12.2.0",
     }
@@ -192,7 +201,7 @@ def test_what_watches_is_there_for_whoever_asks_and_finds_every_program(
 ) -> None:
     services = loaded["services"]
     asked = {name for name, service in services.items() if service.get("profiles")}
-    assert asked == {"audit", "prometheus", "grafana"}
+    assert asked == {"audit", "notify", "receiver", "prometheus", "grafana"}
     config = yaml.safe_load((ROOT / "ops/docker/prometheus.yaml").read_text())
     found = {
         (job["job_name"], target)
@@ -205,6 +214,7 @@ def test_what_watches_is_there_for_whoever_asks_and_finds_every_program(
         "agent-1": "migration-ledger-agent",
         "agent-2": "migration-ledger-agent",
         "audit": "migration-ledger-audit",
+        "notify": "migration-ledger-notify",
     }
     expected = set()
     for name, job in jobs.items():
@@ -221,6 +231,57 @@ def test_what_watches_is_there_for_whoever_asks_and_finds_every_program(
         (ROOT / "ops/grafana/provisioning/dashboards/migration-ledger.yaml").read_text()
     )["providers"][0]
     assert f"./ops/grafana/dashboards:{provider['options']['path']}:ro" in mounts
+
+
+def test_the_notifier_tells_the_receiver_beside_it_with_a_key_that_both_have(
+    loaded: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver = loaded["services"]["receiver"]
+    assert receiver["network_mode"] == "service:notify"
+    for name, value in environment(loaded, "notify").items():
+        monkeypatch.setenv(name, value)
+    file = mounted(loaded, "notify", "notify.toml")
+    section = load_settings({}, file).settings.notify
+    assert {name for route in section.routes for name in route.to} == set(section.targets)
+    (target,) = section.targets.values()
+    assert target.webhook is not None
+    assert target.key == "env:HOOK_KEY"
+    assert environment(loaded, "notify")["HOOK_KEY"] == receiver["environment"]["HOOK_KEY"]
+    port = urlsplit(target.webhook).port
+    assert f'("127.0.0.1", {port})' in mounted(loaded, "receiver", "receiver.py").read_text()
+
+
+async def test_the_receiver_prints_what_was_signed_and_takes_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    text = (ROOT / "ops/docker/receiver.py").read_text().replace("8080", str(port))
+    (tmp_path / "receiver.py").write_text(text)
+    running = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(tmp_path / "receiver.py"),
+        env={"HOOK_KEY": "the key"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+
+    async def answer(key: str) -> str:
+        monkeypatch.setenv("OUR_KEY", key)
+        target = Webhook(f"http://127.0.0.1:{port}/", "env:OUR_KEY", SYSTEM_CLOCK)
+        message = Notification(key, "info", "", "", {"headline": f"signed with {key}"})
+        return await asyncio.to_thread(target.send, message)
+
+    async def refuses_another() -> bool:
+        return await answer("another key") == "it answered HTTP 401"
+
+    try:
+        await until(refuses_another, "what another signed is refused")
+        assert await answer("the key") == ""
+    finally:
+        running.terminate()
+        printed = (await running.communicate())[0].decode()
+    assert printed == '{"headline":"signed with the key"}\n'
 
 
 def test_only_the_loopback_address_is_published(loaded: dict[str, Any]) -> None:
@@ -253,7 +314,7 @@ def test_every_variable_of_ours_is_one_that_the_settings_know(loaded: dict[str, 
         assert [each for each in ours if each not in variables()] == [], name
 
 
-@pytest.mark.parametrize("service", ["schema", "fleet", "ledger"])
+@pytest.mark.parametrize("service", ["schema", "fleet", "ledger", "audit", "notify"])
 def test_the_ledger_takes_its_environment(
     loaded: dict[str, Any], service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,7 +340,7 @@ def test_an_agent_takes_its_environment(
 
 def test_the_programs_understand_their_command_lines(loaded: dict[str, Any]) -> None:
     services = loaded["services"]
-    for name in ("schema", "fleet", "ledger", "agent-1", "agent-2", "audit"):
+    for name in ("schema", "fleet", "ledger", "agent-1", "agent-2", "audit", "notify"):
         program = services[name].get("entrypoint", ["ledger"])
         assert misunderstood([*program, *services[name]["command"]]) is None, name
 

@@ -101,7 +101,8 @@ async def watch(
 
     A process of its own, for which ledger_viewer is enough, on a machine of its own if you like.
     It keeps the end of the chain from one round to the next, so it notices also a log that was
-    hashed again while it lives. What differs is an alert, and a line of its log.
+    hashed again while it lives. What differs is an alert, and a line of its log; a login that has
+    ledger_auditor too records it, and by that people are notified.
     """
     from ledger.cli.record.audit_watch import run
 

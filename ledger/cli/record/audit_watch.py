@@ -11,12 +11,14 @@ from ledger.monitoring.logs import write_logs
 from ledger.monitoring.pages import watched
 from ledger.monitoring.process import observe_memory
 from ledger.runtime import open_ledger
-from ledger.service.audit_rounds import AuditRounds
+from ledger.service.audit_rounds import GRANT, AuditRounds
 from ledger.settings import Settings
 from ledger.stopper import Stopper, run_until
 from migrations.clock import SYSTEM_CLOCK
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+MUTE = f"; it may not record what it finds, so nobody is notified: {GRANT}"
 
 
 async def run(settings: Settings, every_h: float, output: Output) -> None:
@@ -33,10 +35,12 @@ async def run(settings: Settings, every_h: float, output: Output) -> None:
         probes = {"record": lambda: rounds.trouble}
         with Stopper(asked.set):
             async with watched(settings.monitoring, telemetry.SERVICE, observe, probes):
+                records = await ledger.audit.may_record()
+                where = f"ledger {settings.name}, every {every_h:g} h"
                 output.record(
                     "audit.watch",
-                    {"name": settings.name, "every_h": every_h},
-                    f"auditing ledger {settings.name}, every {every_h:g} h",
+                    {"name": settings.name, "every_h": every_h, "records": records},
+                    f"auditing {where}{'' if records else MUTE}",
                 )
                 await run_until(asked, rounds.run(every_h * 3600))
     say("stopped")

@@ -118,6 +118,10 @@ class EventLog(Excerpts):
                 self._only_asks = True
         return await self._ask(stream, events, expected_version, skip_known, premise)
 
+    async def may_request(self, event_type: str) -> bool:
+        """Whether this session's role may have an event of this type recorded."""
+        return bool((await self._fetch(QUERIES["may_request"], event_type))[0][0])
+
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
         """As `Log.exclusive`, by an advisory lock."""

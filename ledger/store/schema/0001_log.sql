@@ -13,7 +13,7 @@ DECLARE
     v_role text;
 BEGIN
     FOREACH v_role IN ARRAY ARRAY[
-        'ledger_viewer', 'ledger_operator', 'ledger_service', 'ledger_notifier'
+        'ledger_viewer', 'ledger_operator', 'ledger_service', 'ledger_notifier', 'ledger_auditor'
     ] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = v_role) THEN
             BEGIN
@@ -100,13 +100,13 @@ CREATE TABLE ledger.event_type (
 
 -- Who may append it: the service role everything, because it also takes in what agents report; an
 -- operator what a person may decide, never what happened, and never an order; whoever notifies people
--- that it could not.
+-- that it could not; whoever audits what it found.
 CREATE TABLE ledger.event_type_permission (
     type text COLLATE "C" NOT NULL,
     role text NOT NULL,
     CONSTRAINT event_type_permission_pkey PRIMARY KEY (type, role),
     CONSTRAINT event_type_permission_role_known CHECK (
-        role IN ('ledger_operator', 'ledger_service', 'ledger_notifier'))
+        role IN ('ledger_operator', 'ledger_service', 'ledger_notifier', 'ledger_auditor'))
 );
 
 -- The registry in ledger/contracts/events.py, as `python -m ops.event_reference` writes it. A
@@ -169,7 +169,8 @@ INSERT INTO ledger.event_type (type, schema_version, streams) VALUES
     ('LedgerInitialised', 1, '^(ledger)$'),
     ('EventSetAside', 1, '^(ledger)$'),
     ('LeadershipTaken', 1, '^(ledger)$'),
-    ('NotificationFailed', 1, '^(ledger)$');
+    ('NotificationFailed', 1, '^(ledger)$'),
+    ('DifferenceFound', 1, '^(ledger)$');
 INSERT INTO ledger.event_type_permission (type, role) VALUES
     ('DatabaseRegistered', 'ledger_operator'),
     ('DatabaseRegistered', 'ledger_service'),
@@ -255,7 +256,9 @@ INSERT INTO ledger.event_type_permission (type, role) VALUES
     ('EventSetAside', 'ledger_service'),
     ('LeadershipTaken', 'ledger_service'),
     ('NotificationFailed', 'ledger_notifier'),
-    ('NotificationFailed', 'ledger_service');
+    ('NotificationFailed', 'ledger_service'),
+    ('DifferenceFound', 'ledger_auditor'),
+    ('DifferenceFound', 'ledger_service');
 
 -- Texts of migrations, stored once by their hash.
 CREATE TABLE ledger.content (

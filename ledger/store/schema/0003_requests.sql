@@ -1,9 +1,9 @@
 -- Requests: what a person may have recorded, and the one function that records it.
 --
 -- A log that cannot be changed must not be given what nobody can read, and nobody who may only ask
--- may say what happened. So people (`ledger_operator`), and whoever notifies them
--- (`ledger_notifier`), have no right to `ledger.append`: they call `ledger.request`, which looks at
--- every event before the log has it. What it lets through all the same, and cannot be read, stops no
+-- may say what happened. So people (`ledger_operator`), whoever notifies them (`ledger_notifier`), and
+-- whoever audits (`ledger_auditor`), have no right to `ledger.append`: they call `ledger.request`,
+-- which looks at every event before the log has it. What it lets through all the same, and cannot be read, stops no
 -- reader (ledger/store/log/decode.py).
 --
 -- The lists of types and keys are those of ledger/contracts; a test compares them.
@@ -52,7 +52,8 @@ INSERT INTO ledger.request_type (type, schema_version) VALUES
     ('OutcomeResolved', 1),
     ('CheckRequested', 1),
     ('EventSetAside', 1),
-    ('NotificationFailed', 1);
+    ('NotificationFailed', 1),
+    ('DifferenceFound', 1);
 
 INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('DatabaseRegistered', 'database', '{string}', true),
@@ -153,7 +154,10 @@ INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('NotificationFailed', 'failing_since', '{string}', true),
     ('NotificationFailed', 'tries', '{number}', true),
     ('NotificationFailed', 'waiting', '{number}', true),
-    ('NotificationFailed', 'given_up', '{number}', false);
+    ('NotificationFailed', 'given_up', '{number}', false),
+    ('DifferenceFound', 'audited', '{string}', true),
+    ('DifferenceFound', 'place', '{string}', true),
+    ('DifferenceFound', 'differences', '{number}', true);
 
 -- Who joined the fleet, found by the database's id.
 CREATE INDEX log_registrations ON ledger.log (ledger.database_in(body))
@@ -298,6 +302,12 @@ RETURNS text LANGUAGE sql STABLE AS $$
             THEN 'a name in it is none'
         WHEN p_type = 'NotificationFailed' AND p_body ->> 'why' !~ '^[^[:cntrl:]]{1,200}$'
             THEN 'its reason is none'
+        WHEN p_type = 'DifferenceFound' AND (
+                p_body ->> 'audited' NOT IN ('chain', 'kept end', 'rows')
+                OR p_body ->> 'place' !~ '^[^[:cntrl:]]{1,200}$'
+                OR (p_body ->> 'differences')::numeric NOT BETWEEN 1 AND 1000000000
+                OR (p_body ->> 'differences')::numeric % 1 <> 0)
+            THEN 'what differs in it is none'
         WHEN p_body ->> 'failing_since'
                 !~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$'
             THEN 'it names no moment'
@@ -344,7 +354,7 @@ DECLARE
             THEN 'bundles'
         WHEN p_type LIKE 'Key%' THEN 'keys'
         WHEN p_type = 'CheckRequested' THEN 'check-' || (p_said ->> 'check')
-        WHEN p_type IN ('EventSetAside', 'NotificationFailed') THEN 'ledger'
+        WHEN p_type IN ('EventSetAside', 'NotificationFailed', 'DifferenceFound') THEN 'ledger'
         ELSE 'rollout-' || (p_said ->> 'rollout')
     END;
 BEGIN
@@ -546,10 +556,12 @@ REVOKE EXECUTE ON FUNCTION
     ledger.append(text, bigint, uuid, text, integer, bytea, bytea, bigint),
     ledger.append_on_premise
     FROM ledger_operator;
-GRANT EXECUTE ON FUNCTION ledger.request TO ledger_operator, ledger_service;
+GRANT USAGE ON SCHEMA ledger TO ledger_auditor;
+GRANT EXECUTE ON FUNCTION ledger.request TO ledger_operator, ledger_service, ledger_auditor;
 GRANT SELECT ON ledger.request_type, ledger.request_key
     TO ledger_viewer, ledger_operator, ledger_service;
 
 -- +migrate Verify
 SELECT NOT has_function_privilege('ledger_operator', oid, 'EXECUTE')
+    AND NOT has_function_privilege('ledger_auditor', oid, 'EXECUTE')
 FROM pg_proc WHERE pronamespace = 'ledger'::regnamespace AND proname LIKE 'append%';

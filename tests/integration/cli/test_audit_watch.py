@@ -63,6 +63,9 @@ async def test_what_differs_is_found_in_the_next_round_and_said_at_its_port(
     watching.signal(signal.SIGTERM)
     answer = await watching.end()
     assert answer.code == 0
+    recorded = await ledger("events", "--type", "DifferenceFound", "-o", "json")
+    assert '"rows"' in recorded.out
+    assert '"chain"' in recorded.out
     assert "`ledger replay` names the rows" in answer.err
     assert "`ledger audit verify` names the first position" in answer.err
     assert "Traceback" not in answer.err

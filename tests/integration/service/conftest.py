@@ -21,11 +21,11 @@ LogIn = Callable[[str], AbstractAsyncContextManager[House]]
 
 @pytest.fixture
 def log_in(house: House, postgres_server: PostgresServer) -> LogIn:
-    """Return a function that opens the house's ledger as a member of a role."""
+    """Return a function that opens the house's ledger as a member of a role, or of several."""
 
     @asynccontextmanager
     async def open_as(role: str) -> AsyncIterator[House]:
-        name = f"{postgres_server.prefix}_{role}_{uuid4().hex[:8]}"
+        name = f"{postgres_server.prefix}_{role.split(', ')[-1]}_{uuid4().hex[:8]}"
         await postgres_server.execute(f"CREATE ROLE \"{name}\" LOGIN PASSWORD 'p' IN ROLE {role}")
         parts = urlsplit(house.url)
         address = parts.netloc.rpartition("@")[2]

@@ -30,6 +30,10 @@ from ledger.instruments import (
     IN_FLIGHT,
     IN_FLIGHT_LIMIT,
     LOG_SIZE,
+    NAMED_BEHIND,
+    NAMED_RUN,
+    NAMED_RUN_AGE,
+    NAMED_STATE,
     PROJECTION_LAG,
     PROJECTION_LAG_AGE,
     ROLLOUT_AGE,
@@ -37,6 +41,7 @@ from ledger.instruments import (
     ROLLOUTS,
     TERM,
     TROUBLED,
+    UNNAMED,
     UNREACHABLE,
     UNREADABLE,
     Instrument,
@@ -55,10 +60,10 @@ from tests.support.manual_clock import ManualClock
 NO_LABELS: frozenset[tuple[str, str]] = frozenset()
 
 
-def counting(house: House, clock: Clock = SYSTEM_CLOCK) -> Census:
+def counting(house: House, clock: Clock = SYSTEM_CLOCK, named: int = 0) -> Census:
     ledger, stores = house.ledger, house.stores
     table = CensusTable(stores.pool)
-    return Census(stores.log, stores.reads, table, ledger.status, ledger.lookout, clock)
+    return Census(stores.log, stores.reads, table, ledger.status, ledger.lookout, clock, named)
 
 
 def numbers(census: Census, one: Instrument) -> dict[frozenset[tuple[str, str]], float]:
@@ -326,3 +331,52 @@ async def test_a_ledger_that_does_not_answer_leaves_the_last_count_and_its_age(
     assert list(readers[COUNTED_AGE]()) == [(33, {})]
     assert list(readers[EVENTS]()) == list(before)
     assert len(caplog.records) == 1
+
+
+async def test_databases_are_named_where_that_is_asked_for_and_nowhere_else(house: House) -> None:
+    await house.register("d", "e")
+    async with house.leading(), house.actor() as actor:
+        rollout = await house.start(in_flight=3, budget="1", select="id in (acme,bolt)")
+        await actor.applies(await actor.ordered("acme"))
+        await actor.fails(await actor.ordered("bolt"))
+        await house.becomes(rollout, "completed")
+    await house.ledger.fleet.suspend("crane", RequestContext("a holiday"))
+    await house.stores.reads.caught_up()
+    census = counting(house)
+    await census.count()
+    for one in COUNTED:
+        assert all(telemetry.DATABASE not in told for _, told in census.values(one))
+    assert census.values(UNNAMED) == ()
+    census = counting(house, named=5)
+    await census.count()
+    assert {
+        told[telemetry.DATABASE]: told[telemetry.STATE] for _, told in census.values(NAMED_STATE)
+    } == {
+        "acme": "current",
+        "bolt": "troubled",
+        "crane": "suspended",
+        "d": "behind",
+        "e": "behind",
+    }
+    assert {value for value, _ in census.values(NAMED_STATE)} == {1}
+    behind = {"acme": 0, "bolt": 2, "crane": 2, "d": 2, "e": 2}
+    assert by(census, NAMED_BEHIND, telemetry.DATABASE) == behind
+    assert by(census, NAMED_RUN, telemetry.DATABASE) == {"acme": 0.005}
+    outcomes = [("acme", "done"), ("bolt", "failed", "sql")]
+    assert [tuple(told.values()) for _, told in census.values(NAMED_RUN_AGE)] == outcomes
+    assert [0 <= age_s < 600 for age_s, _ in census.values(NAMED_RUN_AGE)] == [True, True]
+    assert numbers(census, UNNAMED) == {NO_LABELS: 0}
+
+
+async def test_no_more_databases_are_named_than_asked_for_and_that_is_said_once(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    await house.stores.reads.caught_up()
+    census = counting(house, named=2)
+    for _ in range(2):
+        await census.count()
+    assert set(by(census, NAMED_STATE, telemetry.DATABASE)) == {"acme", "bolt"}
+    assert numbers(census, UNNAMED) == {NO_LABELS: 1}
+    (said,) = [one.getMessage() for one in caplog.records]
+    assert "1 databases have no figures of their own" in said
+    assert "monitoring.named_databases" in said

@@ -11,6 +11,7 @@ from ledger.contracts.events import (
     EVENT_TYPES,
     EVENTS,
     REQUESTED_BY_OPERATORS,
+    SAID_BY_AUDITORS,
     SAID_BY_NOTIFIERS,
     EventType,
 )
@@ -55,7 +56,9 @@ def test_orders_and_what_happened_are_nothing_that_a_person_may_say() -> None:
         assert EVENT_TYPES[name].roles == ("ledger_operator", "ledger_service")
     for name in SAID_BY_NOTIFIERS:
         assert EVENT_TYPES[name].roles == ("ledger_notifier", "ledger_service")
-    for name in EVENTS.keys() - REQUESTED_BY_OPERATORS - SAID_BY_NOTIFIERS:
+    for name in SAID_BY_AUDITORS:
+        assert EVENT_TYPES[name].roles == ("ledger_auditor", "ledger_service")
+    for name in EVENTS.keys() - REQUESTED_BY_OPERATORS - SAID_BY_NOTIFIERS - SAID_BY_AUDITORS:
         assert EVENT_TYPES[name].roles == ("ledger_service",)
 
 

@@ -21,6 +21,8 @@ LAYOUT = "%(levelname)s %(message)s"
 def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
     """Return what reads what was written to stderr; handlers are put back as they were."""
     kept, level = logging.root.handlers[:], logging.root.level
+    # Another test in this process may have closed what is not ours (`set_log_levels`).
+    logging.getLogger(LOGGER.name.partition(".")[0]).setLevel(logging.NOTSET)
     yield lambda: capsys.readouterr().err
     logging.root.handlers[:] = kept
     logging.root.setLevel(level)

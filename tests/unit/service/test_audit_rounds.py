@@ -8,8 +8,9 @@ import logging
 import pytest
 
 from ledger import instruments
+from ledger.contracts.events import Audited, DifferenceFound
 from ledger.domain.differences import Difference, DifferenceKind, Replayed
-from ledger.errors import LedgerUnreachable
+from ledger.errors import LedgerError, LedgerUnreachable, NotPermitted
 from ledger.service.audit import ChainVerdict, ComparedEnd, Comparison, KeptEnd
 from ledger.service.audit_rounds import AuditRounds
 from tests.support.manual_clock import ManualClock, simulate
@@ -27,6 +28,8 @@ class Record:
         self.broken = self.rehashed = self.away = False
         self.rows: tuple[Difference, ...] = ()
         self.kept: list[tuple[KeptEnd, ...]] = []
+        self.recorded: list[DifferenceFound] = []
+        self.refusal: LedgerError | None = None
 
     async def verify(self, kept: tuple[KeptEnd, ...] = ()) -> ChainVerdict:
         if self.away:
@@ -42,6 +45,11 @@ class Record:
 
     async def replay(self) -> Replayed:
         return Replayed(self.position, self.position, {}, self.rows, more=False)
+
+    async def record(self, found: DifferenceFound) -> None:
+        if self.refusal:
+            raise self.refusal
+        self.recorded.append(found)
 
 
 async def test_a_round_that_finds_nothing_keeps_the_end_for_the_next() -> None:
@@ -116,3 +124,53 @@ def test_a_ledger_that_does_not_answer_is_said_once_and_asked_again(
 
     simulate(clock, scenario())
     assert len([one for one in caplog.records if one.levelno == logging.WARNING]) == 1
+
+
+async def test_what_differs_is_recorded_with_its_place_and_what_does_not_is_not() -> None:
+    record = Record()
+    rounds = AuditRounds(record, ManualClock())
+    await rounds.audit()
+    assert record.recorded == []
+    record.rehashed, record.rows = True, (ROW, ROW)
+    await rounds.audit()
+    record.broken, record.rows = True, ()
+    await rounds.audit()
+    assert [(one.audited, one.place, one.differences) for one in record.recorded] == [
+        (Audited.KEPT_END, "up to position 11", 1),
+        (Audited.ROWS, "rollout", 2),
+        (Audited.CHAIN, "position 3", 1),
+    ]
+
+
+async def test_whoever_may_not_record_it_measures_all_the_same_and_says_once_who_may(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    record = Record()
+    record.rows, record.refusal = (ROW,), NotPermitted("watch", "DifferenceFound")
+    rounds = AuditRounds(record, ManualClock())
+    for _ in range(3):
+        await rounds.audit()
+    assert rounds.differences[Audited.ROWS] == 1
+    assert rounds.trouble == ""
+    (said,) = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
+    assert "nobody is notified" in said
+    assert "ledger_auditor" in said
+
+
+def test_what_could_not_be_recorded_for_the_moment_is_recorded_when_the_ledger_answers() -> None:
+    record, clock = Record(), ManualClock()
+    record.broken, record.refusal = True, LedgerUnreachable("it does not answer", "start it")
+
+    async def scenario() -> None:
+        rounds = AuditRounds(record, clock)
+        running = asyncio.create_task(rounds.run(86_400.0))
+        await clock.sleep(30)
+        assert rounds.differences[Audited.CHAIN] == 1
+        assert record.recorded == []
+        record.refusal = None
+        await clock.sleep(100)
+        assert [one.audited for one in record.recorded] == [Audited.CHAIN]
+        running.cancel()
+        await asyncio.wait([running])
+
+    simulate(clock, scenario())
