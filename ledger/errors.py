@@ -218,12 +218,13 @@ class DuplicateEventDiffers(StoreError):
 
 
 class RequestUnfit(StoreError):
-    """The database does not record this request: nobody could read it, or it speaks of nothing."""
+    """The database does not record this: nobody could read it, or it speaks of nothing."""
 
     def __init__(self, type: str, why: str) -> None:
         super().__init__(
             f"the ledger's database does not record this {type}: {why}; nothing was recorded: "
-            "ask with the commands of `ledger`, in the version that the ledger has"
+            "use `ledger` and its agents in the version that the ledger has, "
+            "and run `ledger upgrade` if the event is new"
         )
         self.event_type = type
         self.why = why

@@ -325,6 +325,10 @@ class EventType:
         """One sentence: what it means that this happened."""
         return (self.event.__doc__ or "").partition("\n\n")[0].replace("\n    ", " ")
 
+    def belongs_into(self, stream: str) -> bool:
+        """Whether it may stand in the stream of this name."""
+        return any(kind.is_kind_of(stream) for kind in self.streams)
+
 
 def _types(*modules: Mapping[str, object]) -> Iterator[EventType]:
     """The types that these modules define, in the order in which they do."""

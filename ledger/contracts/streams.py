@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 OPERATOR_ROLE = "ledger_operator"
@@ -9,7 +10,9 @@ SERVICE_ROLE = "ledger_service"
 NOTIFIER_ROLE = "ledger_notifier"
 AUDITOR_ROLE = "ledger_auditor"
 
-_ID = "[A-Za-z0-9._-]{1,100}"
+_ID = "[A-Za-z0-9._-]+"
+LONGEST_NAME = 116
+"""Characters of a stream's name: an id has a hundred, and the longest form needs sixteen more."""
 
 
 class Stream(StrEnum):
@@ -26,8 +29,13 @@ class Stream(StrEnum):
 
     @property
     def pattern(self) -> str:
-        """A regular expression, of PostgreSQL as of Python, for the whole name of such a stream."""
+        """A regular expression, of PostgreSQL as of Python, for the name of such a stream."""
         return f"^{self.value.replace('<id>', _ID)}$"
+
+    def is_kind_of(self, name: str) -> bool:
+        """Whether a stream of this name is of this kind, as the database sees it."""
+        fits = re.fullmatch(self.pattern.removesuffix("$"), name)
+        return fits is not None and len(name) <= LONGEST_NAME
 
 
 REPORT_STREAMS = (Stream.ROLLOUT_REPORTS, Stream.CHECK_REPORTS)

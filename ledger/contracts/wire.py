@@ -70,7 +70,6 @@ TRACESTATE = "tracestate"
 _SPEC: Headers = (("ce_specversion", b"1.0"), ("content-type", b"application/json"))
 _TYPE = re.compile(rf"^{re.escape(TYPE_PREFIX)}\.([A-Za-z]{{1,80}})\.v([1-9][0-9]{{0,5}})$")
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
-_REPORTS_STREAM = re.compile("|".join(stream.pattern for stream in REPORT_STREAMS))
 _NUMBER = re.compile(rb"^[0-9]{1,18}$")
 _SOURCE = "ledger/"
 TERM_MOST, POSITION_MOST = 2**31 - 1, 2**53 - 1
@@ -204,7 +203,7 @@ def decode_report(message: Received) -> tuple[str, Encoded]:
     type_, version = _type(message)
     stream = _text(message, "ce_subject")
     metadata = message.header(METADATA)
-    if not _REPORTS_STREAM.match(stream):
+    if not any(kind.is_kind_of(stream) for kind in REPORT_STREAMS):
         raise UnknownMessage(type_, version, "ce_subject is not a stream of reports")
     if metadata is None:
         raise UnknownMessage(type_, version, f"the header {METADATA} is missing")

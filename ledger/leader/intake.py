@@ -45,7 +45,7 @@ from ledger.contracts.envelope import (
     encode,
     report_id,
 )
-from ledger.contracts.events import ReportContradicted
+from ledger.contracts.events import EVENT_TYPES, ReportContradicted
 from ledger.contracts.reports import ContentMissing, DatabaseInspected, Event, Report
 from ledger.contracts.statements import REPORTS as SIGNED_REPORTS
 from ledger.contracts.topics import REPORTS
@@ -253,7 +253,7 @@ class Intake:
         if not isinstance(report, Report):
             self._parking.put(message, f"{event.type} is nothing that an agent reports")
             return None
-        why = _unfit(report, event)
+        why = _unfit(report, stream, event)
         if why:
             self._parking.put(message, why)
             return None
@@ -321,8 +321,10 @@ def _by_stream(believed: Iterable[Opened]) -> list[tuple[str, list[Opened]]]:
     return [(stream, list(said.values())) for stream, said in streams.items()]
 
 
-def _unfit(report: Report, event: Encoded) -> str:
+def _unfit(report: Report, stream: str, event: Encoded) -> str:
     """Why this report cannot be kept, if it cannot."""
+    if not EVENT_TYPES[event.type].belongs_into(stream):
+        return f"{event.type} does not belong into the stream {stream}"
     if event.event_id != report_id(report):
         return "its id is not the one that follows from what it says"
     if holds_nul(event.body):

@@ -19,6 +19,7 @@ from ledger.errors import (
     DuplicateEventDiffers,
     NotPermitted,
     PartlyKnown,
+    RequestUnfit,
     StaleTerm,
     StoreError,
     VersionConflict,
@@ -40,9 +41,9 @@ def log(ledger_place: LedgerPlace) -> Log:
 
 
 async def test_events_get_the_next_positions_and_the_streams_next_versions(log: Log) -> None:
-    first = await log.append("rollout-1", some_events(2), expected_version=0)
-    other = await log.append("rollout-2", some_events(1), expected_version=0)
-    again = await log.append("rollout-1", some_events(3), expected_version=2)
+    first = await log.append("rollout-1/reports", some_events(2), expected_version=0)
+    other = await log.append("rollout-2/reports", some_events(1), expected_version=0)
+    again = await log.append("rollout-1/reports", some_events(3), expected_version=2)
     assert (first.first_position, first.last_position, first.stream_version) == (2, 3, 2)
     assert (other.first_position, other.last_position, other.stream_version) == (4, 4, 1)
     assert [place.stream_version for place in again.recorded] == [3, 4, 5]
@@ -62,10 +63,10 @@ async def test_what_is_read_is_what_was_written(log: Log, count: int) -> None:
 
 
 async def test_an_unexpected_version_is_refused_with_expected_and_found(log: Log) -> None:
-    await log.append("rollout-1", some_events(3))
+    await log.append("rollout-1/reports", some_events(3))
     for wrong, count in ((0, 1), (2, 1), (4, 1), (0, 2), (4, 2)):
         with pytest.raises(VersionConflict) as conflict:
-            await log.append("rollout-1", some_events(count), expected_version=wrong)
+            await log.append("rollout-1/reports", some_events(count), expected_version=wrong)
         assert (conflict.value.expected, conflict.value.found) == (wrong, 3)
     assert (await log.head()).position == 4
 
@@ -73,7 +74,8 @@ async def test_an_unexpected_version_is_refused_with_expected_and_found(log: Log
 async def test_of_many_writers_exactly_one_wins_each_version(log: Log) -> None:
     for version in range(20):
         writing = [
-            log.append("rollout-1", some_events(1), expected_version=version) for _ in range(10)
+            log.append("rollout-1/reports", some_events(1), expected_version=version)
+            for _ in range(10)
         ]
         answers = await asyncio.gather(*writing, return_exceptions=True)
         conflicts = [answer for answer in answers if isinstance(answer, VersionConflict)]
@@ -84,9 +86,9 @@ async def test_of_many_writers_exactly_one_wins_each_version(log: Log) -> None:
 @pytest.mark.parametrize("count", [1, 5])
 async def test_the_same_ids_again_return_the_first_result(log: Log, count: int) -> None:
     events = some_events(count)
-    first = await log.append("rollout-1", events, expected_version=0)
-    await log.append("rollout-1", some_events(1), expected_version=count)
-    again = await log.append("rollout-1", events, expected_version=0)
+    first = await log.append("rollout-1/reports", events, expected_version=0)
+    await log.append("rollout-1/reports", some_events(1), expected_version=count)
+    again = await log.append("rollout-1/reports", events, expected_version=0)
     assert again.first_position == first.first_position
     assert again.last_position == first.last_position
     assert again.stream_version == first.stream_version
@@ -102,9 +104,7 @@ async def test_metadata_may_differ_when_an_event_comes_again(log: Log) -> None:
     assert (await log.tail(1, 1))[0].metadata == event.metadata
 
 
-@pytest.mark.parametrize(
-    "change", [{"body": b"{ }"}, {"type": "MigrationFailed"}, {"schema_version": 2}, {}]
-)
+@pytest.mark.parametrize("change", [{"body": b"{ }"}, {"type": "MigrationFailed"}, {}])
 @pytest.mark.parametrize("company", [0, 3])
 @pytest.mark.parametrize("skip_known", [False, True])
 async def test_a_known_id_with_other_content_is_refused(
@@ -137,9 +137,9 @@ async def test_one_id_is_never_two_bodies(log: Log, body: bytes, other: bytes) -
 
 async def test_a_batch_that_is_known_in_part_is_refused(log: Log) -> None:
     events = some_events(4)
-    await log.append("rollout-1", events[:2])
+    await log.append("rollout-1/reports", events[:2])
     with pytest.raises(PartlyKnown) as partly:
-        await log.append("rollout-1", events)
+        await log.append("rollout-1/reports", events)
     assert (partly.value.known, partly.value.given) == (2, 4)
     assert (await log.head()).position == 3
 
@@ -147,12 +147,12 @@ async def test_a_batch_that_is_known_in_part_is_refused(log: Log) -> None:
 async def test_a_batch_that_repeats_an_event_is_refused(log: Log) -> None:
     event = an_event()
     with pytest.raises(PartlyKnown):
-        await log.append("rollout-1", [event, *some_events(2), event])
+        await log.append("rollout-1/reports", [event, *some_events(2), event])
     assert (await log.head()).position == 1
 
 
 async def test_a_walk_along_the_chain_says_its_values_on_the_way(log: Log) -> None:
-    await log.append("rollout-1", some_events(5))
+    await log.append("rollout-1/reports", some_events(5))
     rows = await log.tail(0, 10)
     walked = await log.walk({2, len(rows), 99})
     assert walked.end == await log.verify()
@@ -176,13 +176,13 @@ async def test_known_events_are_skipped_when_asked_for(log: Log) -> None:
 async def test_nothing_is_recorded_when_one_id_has_two_contents_in_a_batch(log: Log) -> None:
     event = an_event()
     with pytest.raises(DuplicateEventDiffers) as differs:
-        await log.append("r/reports", [event, replace(event, body=b"{ }")], skip_known=True)
+        await log.append("rollout-1/reports", [event, replace(event, body=b"{ }")], skip_known=True)
     assert differs.value.position is None
     assert (await log.head()).position == 1
 
 
 async def test_an_append_of_nothing_records_nothing(log: Log) -> None:
-    appended = await log.append("rollout-1", [])
+    appended = await log.append("rollout-1/reports", [])
     assert (appended.last_position, appended.recorded) == (0, ())
     assert (await log.head()).position == 1
 
@@ -210,9 +210,44 @@ async def test_a_long_stream_is_read_to_its_end(log: Log) -> None:
 
 async def test_a_type_that_is_not_known_is_refused(log: Log) -> None:
     with pytest.raises(NotPermitted) as refused:
-        await log.append("rollout-1", [*some_events(2), an_event(type_="Invented")])
+        await log.append("rollout-1/reports", [*some_events(2), an_event(type_="Invented")])
     assert refused.value.event_type == "Invented"
     assert (await log.head()).position == 1
+
+
+@pytest.mark.parametrize("company", [0, 2])
+@pytest.mark.parametrize(
+    ("stream", "type_", "version", "why"),
+    [
+        ("rollout-1/reports", "MigrationApplied", 0, "its version 0 is not known here"),
+        ("rollout-1/reports", "MigrationApplied", -1, "its version -1 is not known here"),
+        ("rollout-1/reports", "MigrationApplied", 99, "its version 99 is not known here"),
+        ("rollout-1", "MigrationApplied", 1, "it does not belong into the stream"),
+        ("rollout-1/reports", "RolloutPaused", 1, "it does not belong into the stream"),
+        ("check-1/reports", "MigrationApplied", 1, "it does not belong into the stream"),
+        ("fleet", "BundleRegistered", 1, "it does not belong into the stream"),
+        ("fleet/", "DatabaseRetired", 1, "it does not belong into the stream"),
+        ("fleet\n", "DatabaseRetired", 1, "it does not belong into the stream"),
+        ("rollout-1/reports\n", "MigrationApplied", 1, "it does not belong into the stream"),
+        ("rollout-/reports", "MigrationApplied", 1, "it does not belong into the stream"),
+        ("rollout-flötë", "RolloutPaused", 1, "it does not belong into the stream"),
+        (f"rollout-{'x' * 101}/reports", "MigrationApplied", 1, "it does not belong into"),
+    ],
+)
+async def test_a_version_or_a_stream_that_the_type_does_not_have_is_refused(
+    log: Log, company: int, stream: str, type_: str, version: int, why: str
+) -> None:
+    unfit = replace(an_event(type_=type_), schema_version=version)
+    fit = [an_event(type_=type_) for _ in range(company)]
+    with pytest.raises(RequestUnfit, match=why) as refused:
+        await log.append(stream, [*fit, unfit])
+    assert refused.value.event_type == type_
+    assert (await log.head()).position == 1
+
+
+async def test_the_longest_name_of_a_stream_is_taken(log: Log) -> None:
+    await log.append(f"rollout-{'x' * 100}/reports", some_events(1))
+    assert (await log.head()).position == 2
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -221,13 +256,15 @@ async def test_whoever_led_before_can_record_nothing(ledger_place: LedgerPlace, 
     first = await ledger_place.lead("first")
     with pytest.raises(AnotherLeader):
         await ledger_place.lead("second")
-    await log.append("rollout-1", some_events(count), term=first.term)
+    await log.append("rollout-1/reports", some_events(count), term=first.term)
     await ledger_place.nobody_leads()
     second = await ledger_place.lead("second")
     assert second.term == first.term + 1
     for place in (None, ConsumerPosition("intake/0", 5, first.term)):
         with pytest.raises(StaleTerm) as stale:
-            await log.append("rollout-1", some_events(count), term=first.term, consumer=place)
+            await log.append(
+                "rollout-1/reports", some_events(count), term=first.term, consumer=place
+            )
         assert (stale.value.term, stale.value.current) == (first.term, second.term)
     with pytest.raises(StaleTerm):
         await log.append("", [], consumer=ConsumerPosition("intake/0", 5, first.term))
@@ -241,14 +278,14 @@ async def test_a_read_position_moves_with_the_append_or_not_at_all(
 ) -> None:
     log, events = ledger_place.stores.log, some_events(3)
     term = (await ledger_place.lead("first")).term
-    await log.append("r/reports", events, consumer=ConsumerPosition("intake/0", 7, term))
-    await log.append("r/reports", [], consumer=ConsumerPosition("intake/1", 2, term))
+    await log.append("rollout-1/reports", events, consumer=ConsumerPosition("intake/0", 7, term))
+    await log.append("rollout-1/reports", [], consumer=ConsumerPosition("intake/1", 2, term))
     place = ConsumerPosition("intake/0", 9, term)
-    await log.append("r/reports", events, skip_known=True, consumer=place)
+    await log.append("rollout-1/reports", events, skip_known=True, consumer=place)
     assert await log.positions("intake/") == {"intake/0": 9, "intake/1": 2}
     with pytest.raises(VersionConflict):
         await log.append(
-            "r/reports",
+            "rollout-1/reports",
             some_events(1),
             expected_version=1,
             consumer=ConsumerPosition("intake/0", 11, term),
@@ -259,10 +296,10 @@ async def test_a_read_position_moves_with_the_append_or_not_at_all(
 async def test_an_append_is_told_to_whoever_listens_until_he_does_no_more(log: Log) -> None:
     told: list[int] = []
     with log.telling(lambda: told.append(1)):
-        await log.append("rollout-1", some_events(2))
+        await log.append("rollout-1/reports", some_events(2))
         with pytest.raises(VersionConflict):
-            await log.append("rollout-1", some_events(1), expected_version=7)
-    await log.append("rollout-1", some_events(1))
+            await log.append("rollout-1/reports", some_events(1), expected_version=7)
+    await log.append("rollout-1/reports", some_events(1))
     assert told == [1]
 
 
@@ -287,7 +324,7 @@ async def test_planners_queue(log: Log) -> None:
     async with log.exclusive():
         inside.set()
         for _ in range(3):
-            await log.append("rollout-1", some_events(1))
+            await log.append("rollout-1/reports", some_events(1))
         order.append("first")
     await queued
     assert order == ["first", "second"]
@@ -354,11 +391,12 @@ async def test_a_frame_is_what_turned_a_rollout_and_became_of_its_waves(log: Log
 
 
 async def test_parts_are_appended_all_or_none_and_asked_for_one_at_a_time(log: Log) -> None:
-    first, second = Batch("fleet", some_events(2), 0), Batch("fleet", some_events(1), 2)
+    fleet = [about(name, "DatabaseRegistered") for name in "abcd"]
+    first, second = Batch("fleet", fleet[:2], 0), Batch("fleet", fleet[2:3], 2)
     told = list[int]()
     with log.telling(lambda: told.append(1)):
         with pytest.raises(VersionConflict):
-            await log.append_parts(lambda: iter([first, Batch("fleet", some_events(1), 7)]))
+            await log.append_parts(lambda: iter([first, Batch("fleet", fleet[3:], 7)]))
         assert (await log.head()).position == 1
         await log.append_parts(lambda: iter([first, second]))
         await log.append_parts(lambda: iter([first, second]))
@@ -369,15 +407,18 @@ async def test_parts_are_appended_all_or_none_and_asked_for_one_at_a_time(log: L
 
 async def test_events_are_found_by_their_ids(log: Log) -> None:
     events = some_events(3)
-    await log.append("rollout-1", events)
+    await log.append("rollout-1/reports", events)
     wanted = [events[2].event_id, events[0].event_id, an_event().event_id]
     assert {one.position for one in await log.by_id(wanted)} == {2, 4}
 
 
 async def test_the_chain_is_the_same_in_every_log(log: Log) -> None:
     """Position, times, roles and bytes given, one log's hashes are the other's, byte for byte."""
-    for count, stream in ((1, "rollout-1"), (4, "rollout-1/reports"), (2, "flötë")):
-        await log.append(stream, [an_event(b"\x00\xff%d" % n) for n in range(count)])
+    for count, stream in ((1, "rollout-1"), (4, "check-2.b_C"), (2, "rollout-1")):
+        bodies = [b"\x00\xff%d" % number for number in range(count)]
+        await log.append(
+            f"{stream}/reports", [an_event(body, "ReportContradicted") for body in bodies]
+        )
     events = await log.tail(0, 100)
     assert [one.position for one in events] == list(range(1, 9))
     clock = ManualClock()

@@ -256,6 +256,13 @@ async def test_the_database_refuses_what_readers_cannot_read(
     assert await house.position() == before
 
 
+async def recorded(house: House, poison: Poison) -> int:
+    """Where it stands, in a log that a newer schema has made ready for every version."""
+    await house.stores.pool.execute("UPDATE ledger.event_type SET schema_version = 99")
+    written = await house.stores.log.append(poison.stream, [poison.event()])
+    return written.first_position
+
+
 async def raw(house: House, function: str, poison: Poison) -> None:
     """Call the log's own function, as somebody does who knows it."""
     premise = "" if function == "append" else "1, '{}', NULL, '{}', "
@@ -292,8 +299,7 @@ async def raw(house: House, function: str, poison: Poison) -> None:
     ],
 )
 async def test_what_stands_in_the_log_all_the_same_stops_nobody(house: House, name: str) -> None:
-    poison = POISONS[name]
-    await house.stores.log.append(poison.stream, [poison.event()])
+    await recorded(house, POISONS[name])
     await usable(house)
 
 

@@ -17,7 +17,7 @@ from ledger.service.request_context import RequestContext
 from ledger.store.views.advance import rebuild
 from tests.integration.leader.conftest import house, house_template
 from tests.integration.service.conftest import LogIn, log_in
-from tests.security.test_poison import POISONS, usable
+from tests.security.test_poison import POISONS, recorded, usable
 from tests.support.house import House
 from tests.support.raw_event import NewEvent
 
@@ -31,9 +31,7 @@ READABLE = 2
 
 async def poisoned(house: House, name: str = "garbage") -> int:
     """Where an event stands that nobody can read."""
-    poison = POISONS[name]
-    written = await house.stores.log.append(poison.stream, [poison.event()])
-    return written.first_position
+    return await recorded(house, POISONS[name])
 
 
 async def hash_of(house: House, position: int) -> str:

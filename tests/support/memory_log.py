@@ -14,13 +14,14 @@ from math import inf
 from uuid import UUID
 
 from ledger.contracts.envelope import StoredEvent
-from ledger.contracts.events import EVENTS
+from ledger.contracts.events import EVENT_TYPES
 from ledger.domain.premises import TURNS, Premise
 from ledger.errors import (
     DuplicateEventDiffers,
     NotPermitted,
     Overtaken,
     PartlyKnown,
+    RequestUnfit,
     StaleTerm,
     StoreError,
     VersionConflict,
@@ -305,8 +306,7 @@ class MemoryLog:
         if fresh and expected is not None and expected != version:
             raise VersionConflict(stream, expected, version)
         for event in fresh.values():
-            if event.type not in EVENTS:
-                raise NotPermitted(self.role, event.type)
+            self._refuse_kind(stream, event)
         for event in fresh.values():
             self._record(stream, event)
         places = [self._known[event.event_id] for event in events]
@@ -320,6 +320,16 @@ class MemoryLog:
             stream_version=max(one.stream_version for one in places),
             recorded=recorded,
         )
+
+    def _refuse_kind(self, stream: str, event: StoredEvent) -> None:
+        known = EVENT_TYPES.get(event.type)
+        if known is None:
+            raise NotPermitted(self.role, event.type)
+        if not 1 <= event.schema_version <= known.version:
+            given = f"its version {event.schema_version} is not known here"
+            raise RequestUnfit(event.type, f"{given}, the newest is {known.version}")
+        if not known.belongs_into(stream):
+            raise RequestUnfit(event.type, f"it does not belong into the stream {stream}")
 
     def _refuse_other_contents(self, stream: str, events: Iterable[StoredEvent]) -> None:
         given: dict[UUID, tuple[object, ...]] = {}

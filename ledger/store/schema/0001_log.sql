@@ -89,11 +89,11 @@ WHERE type IN (
 CREATE INDEX log_preflights ON ledger.log (position) WHERE type = 'PreflightChecked';
 
 -- Every type that the log can hold, its newest version, and a regular expression for the streams that
--- it may stand in.
+-- it may stand in; it has no counts, which would cost ten times as much for each event.
 CREATE TABLE ledger.event_type (
     type text COLLATE "C" NOT NULL,
     schema_version integer NOT NULL,
-    streams text NOT NULL,
+    streams text COLLATE "C" NOT NULL,
     CONSTRAINT event_type_pkey PRIMARY KEY (type),
     CONSTRAINT event_type_version_counts_from_one CHECK (schema_version > 0)
 );
@@ -130,41 +130,41 @@ INSERT INTO ledger.event_type (type, schema_version, streams) VALUES
     ('RehearsalRecorded', 1, '^(bundles)$'),
     ('KeyRegistered', 1, '^(keys)$'),
     ('KeyRevoked', 1, '^(keys)$'),
-    ('RolloutPlanned', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
-    ('WavePlanned', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
-    ('RolloutStarted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
-    ('WaveOpened', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
-    ('MigrationOrdered', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
-    ('DatabaseLeftOut', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
-    ('WaveCompleted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
-    ('RolloutPaused', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
-    ('RolloutResumed', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
-    ('RolloutHalted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
-    ('RetryRequested', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
-    ('UndoStarted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
-    ('RolloutCompleted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
-    ('RolloutAborted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
-    ('AttemptTimedOut', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
-    ('OutcomeResolved', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
-    ('AttemptStarted', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
-    ('DatabaseIdentified', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
-    ('MigrationApplied', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
-    ('MigrationSkipped', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
-    ('MigrationRolledBack', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
-    ('HistoryAdopted', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
-    ('MigrationFailed', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
-    ('BatchProgressed', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
-    ('CommandRefused', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
-    ('ContentMissing', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
-    ('OutsideChangeFound', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
-    ('PreflightChecked', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
-    ('BlockerCancelled', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
-    ('AttemptFinished', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
-    ('DatabaseInspected', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports|check-[A-Za-z0-9._-]{1,100}/reports)$'),
-    ('CheckRequested', 1, '^(check-[A-Za-z0-9._-]{1,100})$'),
-    ('CheckFinished', 1, '^(check-[A-Za-z0-9._-]{1,100})$'),
-    ('InspectionOrdered', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
-    ('ReportContradicted', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports|check-[A-Za-z0-9._-]{1,100}/reports)$'),
+    ('RolloutPlanned', 1, '^(rollout-[A-Za-z0-9._-]+)$'),
+    ('WavePlanned', 1, '^(rollout-[A-Za-z0-9._-]+)$'),
+    ('RolloutStarted', 1, '^(rollout-[A-Za-z0-9._-]+)$'),
+    ('WaveOpened', 1, '^(rollout-[A-Za-z0-9._-]+)$'),
+    ('MigrationOrdered', 1, '^(rollout-[A-Za-z0-9._-]+)$'),
+    ('DatabaseLeftOut', 1, '^(rollout-[A-Za-z0-9._-]+)$'),
+    ('WaveCompleted', 1, '^(rollout-[A-Za-z0-9._-]+)$'),
+    ('RolloutPaused', 1, '^(rollout-[A-Za-z0-9._-]+)$'),
+    ('RolloutResumed', 1, '^(rollout-[A-Za-z0-9._-]+)$'),
+    ('RolloutHalted', 1, '^(rollout-[A-Za-z0-9._-]+)$'),
+    ('RetryRequested', 1, '^(rollout-[A-Za-z0-9._-]+)$'),
+    ('UndoStarted', 1, '^(rollout-[A-Za-z0-9._-]+)$'),
+    ('RolloutCompleted', 1, '^(rollout-[A-Za-z0-9._-]+)$'),
+    ('RolloutAborted', 1, '^(rollout-[A-Za-z0-9._-]+)$'),
+    ('AttemptTimedOut', 1, '^(rollout-[A-Za-z0-9._-]+)$'),
+    ('OutcomeResolved', 1, '^(rollout-[A-Za-z0-9._-]+)$'),
+    ('AttemptStarted', 1, '^(rollout-[A-Za-z0-9._-]+/reports)$'),
+    ('DatabaseIdentified', 1, '^(rollout-[A-Za-z0-9._-]+/reports)$'),
+    ('MigrationApplied', 1, '^(rollout-[A-Za-z0-9._-]+/reports)$'),
+    ('MigrationSkipped', 1, '^(rollout-[A-Za-z0-9._-]+/reports)$'),
+    ('MigrationRolledBack', 1, '^(rollout-[A-Za-z0-9._-]+/reports)$'),
+    ('HistoryAdopted', 1, '^(rollout-[A-Za-z0-9._-]+/reports)$'),
+    ('MigrationFailed', 1, '^(rollout-[A-Za-z0-9._-]+/reports)$'),
+    ('BatchProgressed', 1, '^(rollout-[A-Za-z0-9._-]+/reports)$'),
+    ('CommandRefused', 1, '^(rollout-[A-Za-z0-9._-]+/reports)$'),
+    ('ContentMissing', 1, '^(rollout-[A-Za-z0-9._-]+/reports)$'),
+    ('OutsideChangeFound', 1, '^(rollout-[A-Za-z0-9._-]+/reports)$'),
+    ('PreflightChecked', 1, '^(rollout-[A-Za-z0-9._-]+/reports)$'),
+    ('BlockerCancelled', 1, '^(rollout-[A-Za-z0-9._-]+/reports)$'),
+    ('AttemptFinished', 1, '^(rollout-[A-Za-z0-9._-]+/reports)$'),
+    ('DatabaseInspected', 1, '^(rollout-[A-Za-z0-9._-]+/reports|check-[A-Za-z0-9._-]+/reports)$'),
+    ('CheckRequested', 1, '^(check-[A-Za-z0-9._-]+)$'),
+    ('CheckFinished', 1, '^(check-[A-Za-z0-9._-]+)$'),
+    ('InspectionOrdered', 1, '^(rollout-[A-Za-z0-9._-]+)$'),
+    ('ReportContradicted', 1, '^(rollout-[A-Za-z0-9._-]+/reports|check-[A-Za-z0-9._-]+/reports)$'),
     ('MessageParked', 1, '^(ledger)$'),
     ('LedgerInitialised', 1, '^(ledger)$'),
     ('EventSetAside', 1, '^(ledger)$'),
@@ -406,21 +406,72 @@ END
 $$;
 -- +migrate StatementEnd
 
--- Refuses an event type that the session's role may not write. The session's role is who logged in:
--- neither SET ROLE nor the rights of `ledger.append` change it. The schema's owner counts as service.
 -- +migrate StatementBegin
-CREATE FUNCTION ledger.check_permission(p_type text) RETURNS void
-LANGUAGE plpgsql STABLE AS $$
+CREATE FUNCTION ledger.refuse_call() RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-    PERFORM FROM ledger.event_type_permission
-    WHERE type = p_type
-      AND (pg_has_role(session_user, role, 'MEMBER')
-           OR session_user = current_user AND role = 'ledger_service');
+    RAISE EXCEPTION 'an append needs a stream, as many types, schema versions, bodies and metadatas '
+        'as ids, none of them NULL, and a position and a term with a consumer'
+        USING ERRCODE = 'LG007';
+END
+$$;
+-- +migrate StatementEnd
+
+-- Refuses events of a type that is not known or that the session's role may not write, of a version
+-- that no schema file has named, or in a stream of another kind. The session's role is who logged in:
+-- neither SET ROLE nor the rights of `ledger.append` change it. The schema's owner counts as service.
+-- Versions before the newest are taken: agents, and a leader of before an upgrade, still write them.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.check_kinds(p_stream text, p_types text[], p_schema_versions integer[])
+RETURNS void LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_unfit record;
+BEGIN
+    SELECT * INTO v_unfit
+    FROM (
+        SELECT given.type, given.schema_version, known.schema_version AS newest,
+            EXISTS (
+                SELECT FROM ledger.event_type_permission AS permission
+                WHERE permission.type = given.type
+                  AND (pg_has_role(session_user, permission.role, 'MEMBER')
+                       OR session_user = current_user AND permission.role = 'ledger_service')
+            ) AS is_permitted,
+            coalesce(given.schema_version BETWEEN 1 AND known.schema_version, false) AS is_known,
+            coalesce(p_stream ~ known.streams AND octet_length(p_stream) <= 116, false) AS is_here
+        FROM (
+            SELECT DISTINCT event.type, event.schema_version
+            FROM unnest(p_types, p_schema_versions) AS event (type, schema_version)
+        ) AS given
+        LEFT JOIN ledger.event_type AS known ON known.type = given.type
+    ) AS kind
+    WHERE NOT (is_permitted AND is_known AND is_here)
+    ORDER BY is_permitted, is_known
+    LIMIT 1;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'role % may not append %', session_user, p_type
-            USING ERRCODE = 'LG004',
-                DETAIL = json_build_object('role', session_user, 'type', p_type);
+        RETURN;
     END IF;
+    IF v_unfit.type IS NULL OR v_unfit.schema_version IS NULL THEN
+        PERFORM ledger.refuse_call();
+    END IF;
+    IF NOT v_unfit.is_permitted THEN
+        RAISE EXCEPTION 'role % may not append %', session_user, v_unfit.type
+            USING ERRCODE = 'LG004',
+                DETAIL = json_build_object('role', session_user, 'type', v_unfit.type);
+    END IF;
+    PERFORM ledger.refuse_event(v_unfit.type, CASE
+        WHEN v_unfit.is_known THEN format('it does not belong into the stream %s', p_stream)
+        ELSE format('its version %s is not known here, the newest is %s',
+            v_unfit.schema_version, v_unfit.newest) END);
+END
+$$;
+-- +migrate StatementEnd
+
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.refuse_event(p_type text, p_why text) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    RAISE EXCEPTION '% cannot be recorded: %', p_type, p_why
+        USING ERRCODE = 'LG010', DETAIL = json_build_object('type', p_type, 'why', p_why);
 END
 $$;
 -- +migrate StatementEnd
@@ -482,7 +533,8 @@ $$;
 -- order given, [position, version, 1 if it was known before].
 --
 -- Errors: LG001 version conflict, LG002 one id with two contents, LG003 batch partly known,
--- LG004 not permitted, LG005 stale term, LG007 malformed call, LG008 the log's last event is gone.
+-- LG004 not permitted, LG005 stale term, LG007 malformed call, LG008 the log's last event is gone,
+-- LG010 a version or a stream that the type does not have.
 -- +migrate StatementBegin
 CREATE FUNCTION ledger.append(
     p_stream text, p_expected_version bigint, p_ids uuid[], p_types text[],
@@ -520,9 +572,7 @@ BEGIN
         OR cardinality(p_bodies) <> v_count OR cardinality(p_metadatas) <> v_count
         OR p_consumer IS NOT NULL AND (p_consumer_position IS NULL OR p_term IS NULL)
     THEN
-        RAISE EXCEPTION 'an append needs a stream, as many types, schema versions, bodies and '
-            'metadatas as ids, and a position and a term with a consumer'
-            USING ERRCODE = 'LG007';
+        PERFORM ledger.refuse_call();
     END IF;
 
     -- Others act on what is recorded as soon as they see it, so it is on this server's disk by then,
@@ -592,6 +642,7 @@ BEGIN
                 USING ERRCODE = 'LG008', DETAIL = json_build_object('position', v_head);
         END IF;
 
+        PERFORM ledger.check_kinds(p_stream, p_types, p_schema_versions);
         v_now := clock_timestamp();
         v_stream := ledger.field(p_stream, '\x00000008');
         v_circumstances := ledger.circumstances(v_now, session_user::text);
@@ -601,12 +652,15 @@ BEGIN
         FOR i IN 1..v_count LOOP
             IF p_types[i] IS DISTINCT FROM v_type THEN
                 v_type := p_types[i];
-                PERFORM ledger.check_permission(v_type);
                 v_type_field := ledger.field(v_type, '\x00000004');
             END IF;
             v_leaf := ledger.leaf(
                 v_head + i, v_stream, v_version + i, p_ids[i], v_type_field, p_schema_versions[i],
                 v_circumstances, p_metadatas[i], p_bodies[i]);
+            -- A part of it is NULL, or stands in an array of another shape.
+            IF v_leaf IS NULL THEN
+                PERFORM ledger.refuse_call();
+            END IF;
             v_chain := ledger.link(v_chain, v_leaf);
             v_leaves[i] := v_leaf;
             v_chains[i] := v_chain;
@@ -687,13 +741,17 @@ BEGIN
         ) AS last
         WHERE last.version = coalesce(p_expected_version, last.version)
           AND last.chain IS NOT NULL
-          AND p_stream <> ''
+          AND num_nulls(p_id, p_body, p_metadata) = 0
           AND v_term = coalesce(p_term, v_term)
           AND NOT EXISTS (SELECT FROM ledger.log WHERE event_id = p_id)
           AND EXISTS (SELECT FROM ledger.event_type_permission
                       WHERE type = p_type
                         AND (pg_has_role(session_user, role, 'MEMBER')
                              OR session_user = current_user AND role = 'ledger_service'))
+          AND EXISTS (SELECT FROM ledger.event_type
+                      WHERE type = p_type
+                        AND p_schema_version BETWEEN 1 AND schema_version
+                        AND p_stream ~ streams AND octet_length(p_stream) <= 116)
         OFFSET 0
     ) AS event
     RETURNING stream_version INTO v_version;

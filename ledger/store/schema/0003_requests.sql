@@ -450,16 +450,6 @@ END
 $$;
 -- +migrate StatementEnd
 
--- +migrate StatementBegin
-CREATE FUNCTION ledger.refuse_request(p_type text, p_why text) RETURNS void
-LANGUAGE plpgsql VOLATILE AS $$
-BEGIN
-    RAISE EXCEPTION '% cannot be recorded: %', p_type, p_why
-        USING ERRCODE = 'LG010', DETAIL = json_build_object('type', p_type, 'why', p_why);
-END
-$$;
--- +migrate StatementEnd
-
 -- Refuses a request that no reader could read, or that speaks of what is not there. Limits in bytes:
 -- a body of 16 MiB (a bundle of many thousand migrations), of 256 KiB about one database or key,
 -- metadata of 64 KiB.
@@ -497,7 +487,7 @@ BEGIN
         ledger.why_no_subject(
             p_stream, p_expected_version, p_number, p_first, p_type, p_id, p_body, v_said));
     IF v_why IS NOT NULL THEN
-        PERFORM ledger.refuse_request(p_type, v_why);
+        PERFORM ledger.refuse_event(p_type, v_why);
     END IF;
 END
 $$;
@@ -520,14 +510,14 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
     IF NOT ledger.is_service() THEN
-        PERFORM ledger.check_permission(type) FROM unnest(p_types) AS type;
+        PERFORM ledger.check_kinds(p_stream, p_types, p_schema_versions);
         PERFORM FROM ledger.head FOR UPDATE;
         IF EXISTS (
             SELECT FROM unnest(p_types, p_bodies) AS one (type, body)
             WHERE one.type = 'DatabaseRegistered'
             GROUP BY ledger.database_in(one.body) HAVING count(*) > 1)
         THEN
-            PERFORM ledger.refuse_request('DatabaseRegistered', 'a database in it is named twice');
+            PERFORM ledger.refuse_event('DatabaseRegistered', 'a database in it is named twice');
         END IF;
         FOR i IN 1..coalesce(cardinality(p_ids), 0) LOOP
             PERFORM ledger.check_request(
@@ -548,7 +538,7 @@ $$;
 -- +migrate StatementEnd
 
 REVOKE ALL ON FUNCTION ledger.is_service, ledger.why_no_connection, ledger.why_no_metadata,
-    ledger.why_no_form, ledger.why_no_subject, ledger.refuse_request, ledger.check_request,
+    ledger.why_no_form, ledger.why_no_subject, ledger.check_request,
     ledger.request FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION
     ledger.append(text, bigint, uuid[], text[], integer[], bytea[], bytea[], boolean, bigint, text,

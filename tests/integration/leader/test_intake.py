@@ -128,6 +128,12 @@ def garbage(actor: Actor, stream: str) -> dict[str, Message]:
         "a check that is not here": actor.message(
             "check-elsewhere", encode(report, uuid4(), Metadata())
         ),
+        "reports of a check, which nobody attempts": actor.message(
+            "check-elsewhere/reports", encode(report, report_id(report), Metadata())
+        ),
+        "a stream and a line break": actor.message(
+            f"{stream}\n", encode(report, report_id(report), Metadata())
+        ),
     }
 
 

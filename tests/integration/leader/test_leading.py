@@ -544,6 +544,9 @@ async def test_an_event_that_cannot_be_read_is_said_loudly_and_stops_nobody(
     newer = replace(encode(RolloutPaused(rollout="r"), NAMESPACE, Metadata()), schema_version=99)
     async with house.leading() as leading, house.actor() as actor:
         await leading.leader.loaded()
+        await house.stores.pool.execute(
+            "UPDATE ledger.event_type SET schema_version = 99 WHERE type = 'RolloutPaused'"
+        )
         written = await house.stores.log.append("rollout-r", [newer])
         rollout = await house.start(select="id=acme")
         await complete(house, actor, rollout, "acme")

@@ -23,12 +23,14 @@ async def test_rolled_back_appends_leave_no_gaps(pool: Pool, log: EventLog) -> N
             transaction = connection.transaction()
             await transaction.start()
             await connection.fetchval(
-                QUERIES["append"], "r", None, *arguments, False, None, None, None
+                QUERIES["append"], "rollout-1/reports", None, *arguments, False, None, None, None
             )
             await (transaction.rollback() if number % 5 == 0 else transaction.commit())
 
     await asyncio.gather(*(write(number) for number in range(200)))
-    rows = await pool.fetch("SELECT position, stream_version FROM ledger.log WHERE stream = 'r'")
+    rows = await pool.fetch(
+        "SELECT position, stream_version FROM ledger.log WHERE stream LIKE 'rollout-%'"
+    )
     assert sorted(row["position"] for row in rows) == list(range(2, 162))
     assert sorted(row["stream_version"] for row in rows) == list(range(1, 161))
     assert isinstance(await log.verify(), Link)
@@ -47,7 +49,7 @@ async def test_a_reader_misses_nothing_while_slow_and_fast_writers_commit(
             given_ = ([event.event_id], [event.type], [1], [event.body], [event.metadata])
             async with pool.acquire() as connection, connection.transaction():
                 await connection.fetchval(
-                    slow_append, f"r-{writer}", None, *given_, False, None, None, None
+                    slow_append, f"rollout-{writer}/reports", None, *given_, False, None, None, None
                 )
                 if (writer + number) % 20 == 0:
                     await asyncio.sleep(0.02)
@@ -70,9 +72,9 @@ async def test_an_append_whose_answer_is_lost_returns_the_first_result_when_trie
     async with cutting_proxy(ledger_url) as proxy:
         pool = await open_pool(proxy.url, max_size=2)
         log = EventLog(pool)
-        await log.append("rollout-1", some_events(count), expected_version=0)
+        await log.append("rollout-1/reports", some_events(count), expected_version=0)
         proxy.deaf = True
-        appended = await log.append("rollout-1", some_events(count), expected_version=count)
+        appended = await log.append("rollout-1/reports", some_events(count), expected_version=count)
         await pool.close()
     assert proxy.cut == 1
     assert [place.known for place in appended.recorded] == [True] * count
@@ -86,5 +88,5 @@ async def test_an_append_survives_a_session_that_an_administrator_ends(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
-    appended = await log.append("rollout-1", some_events(1), expected_version=0)
+    appended = await log.append("rollout-1/reports", some_events(1), expected_version=0)
     assert appended.first_position == 2

@@ -42,7 +42,7 @@ async def test_the_first_event_says_that_the_log_was_created(
 
 
 async def test_installing_again_is_harmless(ledger_url: str, log: EventLog, pool: Pool) -> None:
-    await log.append("r", some_events(2))
+    await log.append("rollout-1/reports", some_events(2))
     again = await install(ledger_url, uuid4())
     assert (again.ledger_id, again.created) == (LEDGER_ID, False)
     assert (await upgrade(ledger_url)).schema_version == program_version()
@@ -66,7 +66,7 @@ async def test_an_empty_database_is_refused_and_names_ledger_init(
     with pytest.raises(NotInstalled, match="ledger init"):
         await check(pool)
     with pytest.raises(NotInstalled, match="ledger init"):
-        await EventLog(pool).append("r", some_events(1))
+        await EventLog(pool).append("rollout-1/reports", some_events(1))
     with pytest.raises(NotInstalled, match="ledger init"):
         await upgrade(url)
     await pool.close()
@@ -111,7 +111,7 @@ async def test_a_read_only_database_is_refused(
     await owner.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
     pool = await open_pool(ledger_url)
     with pytest.raises(LedgerIsStandby, match="primary"):
-        await EventLog(pool).append("r", some_events(1))
+        await EventLog(pool).append("rollout-1/reports", some_events(1))
     await pool.close()
 
 
@@ -135,7 +135,7 @@ async def test_an_owner_without_superuser_rights_installs_and_counts_as_service(
         await install(url, LEDGER_ID)
         pool = await open_pool(url)
         for count in (1, 2):
-            await EventLog(pool).append("r", some_events(count))
+            await EventLog(pool).append("rollout-1/reports", some_events(count))
         assert {event.recorded_by for event in await EventLog(pool).tail(0, 10)} == {name}
         await pool.close()
     finally:

@@ -104,17 +104,17 @@ async def test_a_deposed_leader_records_nothing(
     for name in ("first", "second"):
         await (await take(ledger_url, name, "here")).release()
     with pytest.raises(StaleTerm) as stale:
-        await log.append("rollout-1", some_events(count), term=1)
+        await log.append("rollout-1/reports", some_events(count), term=1)
     assert (stale.value.term, stale.value.current) == (1, 2)
     with pytest.raises(StaleTerm):
         await log.append(
-            "rollout-1", some_events(count), consumer=ConsumerPosition("intake/0", 5, 1)
+            "rollout-1/reports", some_events(count), consumer=ConsumerPosition("intake/0", 5, 1)
         )
     with pytest.raises(StaleTerm):
         await log.append("", [], consumer=ConsumerPosition("relay", 5, 1))
     assert (await log.head()).position == 1
     assert await log.positions() == {}
-    await log.append("rollout-1", some_events(count), term=2)
+    await log.append("rollout-1/reports", some_events(count), term=2)
 
 
 async def test_a_read_position_moves_with_the_append_or_not_at_all(
@@ -122,15 +122,15 @@ async def test_a_read_position_moves_with_the_append_or_not_at_all(
 ) -> None:
     await (await take(ledger_url, "first", "here")).release()
     events = some_events(3)
-    await log.append("r/reports", events, consumer=ConsumerPosition("intake/0", 7, 1))
+    await log.append("rollout-1/reports", events, consumer=ConsumerPosition("intake/0", 7, 1))
     assert await log.positions("intake/") == {"intake/0": 7}
     await log.append(
-        "r/reports", events, skip_known=True, consumer=ConsumerPosition("intake/0", 9, 1)
+        "rollout-1/reports", events, skip_known=True, consumer=ConsumerPosition("intake/0", 9, 1)
     )
     assert await log.positions("intake/") == {"intake/0": 9}
     with pytest.raises(Exception, match="version"):
         await log.append(
-            "r/reports",
+            "rollout-1/reports",
             some_events(1),
             expected_version=1,
             consumer=ConsumerPosition("intake/0", 11, 1),
@@ -144,7 +144,7 @@ async def test_a_read_position_moves_without_an_append_and_backwards(
     await (await take(ledger_url, "first", "here")).release()
     await log.append("", [], consumer=ConsumerPosition("relay", 40, 1))
     await log.append("", [], consumer=ConsumerPosition("intake/0", 12, 1))
-    await log.append("r", [], consumer=ConsumerPosition("intake/0", 3, 1))
+    await log.append("rollout-1/reports", [], consumer=ConsumerPosition("intake/0", 3, 1))
     assert await log.positions() == {"relay": 40, "intake/0": 3}
 
 

@@ -69,7 +69,7 @@ async def test_a_premise_is_held_against_what_came_since_and_not_against_the_who
     owner: asyncpg.Connection[asyncpg.Record], log: EventLog
 ) -> None:
     async def read_for(known: int) -> int:
-        (one,) = some_events(1)
+        one = an_event(type_="RolloutResumed")
         call = (known, [PAUSED], 0, ["b"], STREAM, None, [one.event_id], [one.type], [1],
                 [one.body], [one.metadata], None)  # fmt: skip
         async with owner.transaction():

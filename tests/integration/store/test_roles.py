@@ -59,7 +59,7 @@ async def test_an_operator_cannot_append_what_it_did_not_decide(
     for type_ in OTHERS:
         allowed = [an_event(type_="RolloutPaused") for _ in range(company)]
         with pytest.raises(NotPermitted) as refused:
-            await EventLog(theirs).append("r/reports", [*allowed, an_event(type_=type_)])
+            await EventLog(theirs).append("rollout-1/reports", [*allowed, an_event(type_=type_)])
         assert (refused.value.role, refused.value.event_type) == (name, type_)
     assert (await log.head()).position == 1
 
@@ -91,22 +91,23 @@ async def test_set_role_does_not_change_who_acted(member_pool: MemberPool, log: 
 @pytest.mark.parametrize("count", [1, 2])
 async def test_the_service_may_append_every_type(member_pool: MemberPool, count: int) -> None:
     _, theirs = await member_pool("ledger_service")
-    for type_ in EVENTS:
-        await EventLog(theirs).append("r", [an_event(type_=type_) for _ in range(count)])
+    for name, one in EVENT_TYPES.items():
+        stream = one.streams[-1].replace("<id>", "1")
+        await EventLog(theirs).append(stream, [an_event(type_=name) for _ in range(count)])
     assert (await EventLog(theirs).head()).position == 1 + count * len(EVENTS)
 
 
 @pytest.mark.parametrize("count", [1, 2])
 async def test_nobody_may_append_a_type_that_is_not_known(log: EventLog, count: int) -> None:
     with pytest.raises(NotPermitted) as refused:
-        await log.append("r", [an_event(type_="Invented") for _ in range(count)])
+        await log.append("rollout-1/reports", [an_event(type_="Invented") for _ in range(count)])
     assert refused.value.event_type == "Invented"
 
 
 async def test_a_viewer_reads_and_appends_nothing(member_pool: MemberPool, log: EventLog) -> None:
     _, theirs = await member_pool("ledger_viewer")
     with pytest.raises(NotPermitted):
-        await EventLog(theirs).append("r", [an_event(type_="RolloutPaused")])
+        await EventLog(theirs).append("rollout-1/reports", [an_event(type_="RolloutPaused")])
     assert len(await EventLog(theirs).tail(0, 10)) == 1
     with pytest.raises(NotPermitted):
         await ContentStore(theirs).put_many([b"text"])
@@ -161,7 +162,9 @@ async def test_an_operator_cannot_move_a_read_position(
     requests = [an_event(type_="RolloutPaused") for _ in range(count)]
     for events in (requests, []):
         with pytest.raises(NotPermitted):
-            await EventLog(theirs).append("r", events, consumer=ConsumerPosition("relay", 9, 0))
+            await EventLog(theirs).append(
+                "rollout-1/reports", events, consumer=ConsumerPosition("relay", 9, 0)
+            )
     assert await EventLog(pool).positions() == {}
 
 
@@ -185,4 +188,4 @@ async def test_a_member_of_both_roles_may_do_what_either_may(
 ) -> None:
     name, theirs = await member_pool("ledger_viewer")
     await owner.execute(f'GRANT ledger_service TO "{name}"')
-    assert (await EventLog(theirs).append("r", some_events(1))).first_position == 2
+    assert (await EventLog(theirs).append("rollout-1/reports", some_events(1))).first_position == 2

@@ -111,9 +111,9 @@ async def test_a_silent_leader_is_replaced_and_can_record_nothing(
         await first.wait_lost()
     assert isinstance(first.why, LeadershipLost)
     with pytest.raises(StaleTerm):
-        await log.append("rollout-1", some_events(1), term=first.term)
+        await log.append("rollout-1/reports", some_events(1), term=first.term)
     await first.release()
-    await log.append("rollout-1", some_events(1), term=second.term)
+    await log.append("rollout-1/reports", some_events(1), term=second.term)
     await second.release()
 
 

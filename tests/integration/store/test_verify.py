@@ -149,14 +149,14 @@ async def test_stored_bytes_are_the_bytes_that_were_hashed(
     log: EventLog, body: bytes, size: int
 ) -> None:
     events = [an_event(body) for _ in range(size)]
-    await log.append("r/reports", events)
+    await log.append("rollout-1/reports", events)
     assert [row.body for row in await log.tail(1, 10)] == [body] * size
     assert isinstance(await log.verify(), Link)
 
 
 async def test_a_log_that_nobody_touched_verifies_to_its_head(log: EventLog, pool: Pool) -> None:
     for size in (1, 2, 1, 30):
-        await log.append("rollout-1", some_events(size))
+        await log.append("rollout-1/reports", some_events(size))
     reached = await log.verify()
     last = await pool.fetchval("SELECT chain FROM ledger.log ORDER BY position DESC LIMIT 1")
     assert reached == Link(35, last)
@@ -176,7 +176,7 @@ async def test_a_superusers_change_is_found_at_its_first_position(
     change: str,
     position: int,
 ) -> None:
-    await log.append("rollout-1", some_events(11))
+    await log.append("rollout-1/reports", some_events(11))
     await owner.execute("ALTER TABLE ledger.log DISABLE TRIGGER ALL")
     await owner.execute(change)
     broken = await log.verify()
@@ -188,11 +188,11 @@ async def test_a_superusers_change_is_found_at_its_first_position(
 async def test_nothing_is_appended_behind_a_tail_that_was_cut_off(
     log: EventLog, owner: asyncpg.Connection[asyncpg.Record], count: int
 ) -> None:
-    await log.append("rollout-1", some_events(3))
+    await log.append("rollout-1/reports", some_events(3))
     await owner.execute("ALTER TABLE ledger.log DISABLE TRIGGER ALL")
     await owner.execute("DELETE FROM ledger.log WHERE position > 3")
     with pytest.raises(TailMissing) as missing:
-        await log.append("rollout-2", some_events(count))
+        await log.append("rollout-2/reports", some_events(count))
     assert missing.value.position == 4
 
 

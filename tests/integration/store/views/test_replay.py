@@ -215,9 +215,7 @@ async def test_a_report_on_a_rollout_that_ended_long_ago_finds_its_state_again(
     ("stream", "event"),
     [
         ("rollout-never-planned", RolloutStarted(rollout="never-planned")),
-        ("rollout-never-planned/reports", RolloutStarted(rollout="never-planned")),
         ("rollout-r1", WaveOpened(rollout="r1", wave=7)),
-        ("rollout-r1", DatabaseSuspended(database="acme")),
         ("rollout-r1", RolloutPaused(rollout="r9")),
         ("fleet", DatabaseSuspended(database="never-registered")),
         ("check-c9/reports", DatabaseInspected(database="acme", command=uuid4(), reachable=True)),
@@ -405,6 +403,9 @@ async def test_many_processes_may_project_at_once(ledger: Ledger) -> None:
 async def test_an_event_that_cannot_be_read_is_marked_and_stops_nothing(ledger: Ledger) -> None:
     await tell(ledger, [(0, 1, 1, 1)])
     known = (await ledger.log.head()).position
+    await ledger.pool.execute(
+        "INSERT INTO ledger.event_type VALUES ('FromTheFuture', 1, '^fleet$')"
+    )
     await ledger.pool.execute(
         "INSERT INTO ledger.event_type_permission VALUES ('FromTheFuture', 'ledger_service')"
     )
