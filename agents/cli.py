@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from enum import IntEnum
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from agents.errors import AgentError
 from agents.runtime import Agent
@@ -23,6 +23,7 @@ from ledger import exporters, sampling, telemetry
 from ledger.bus.kafka import KafkaBus
 from ledger.bus.port import BusError, BusMisconfigured
 from ledger.bus.security import KafkaSettings
+from ledger.command_line import Spoken, SpokenProgram
 from ledger.contracts.heartbeat import UNSIGNED_ORDERS, UNSIGNED_REPORTS
 from ledger.monitoring.logs import write_logs
 from ledger.monitoring.pages import watched
@@ -68,25 +69,30 @@ FLAG_NAMES = {
 """What the flags of this program are called, by their settings."""
 
 
-class AgentCommand(TyperCommand):
+class AgentCommand(Spoken, TyperCommand):
     """A command that takes no value which says nothing, as from a variable that is not set."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments. Raises `typer.BadParameter`."""
-        if not ctx.resilient_parsing:
-            given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
-            one: Any
-            for one in self.params:
-                said = given.get(one.name or "")
-                texts = said if isinstance(said, list) else [said]
-                if any(isinstance(text, str) and not text.strip() for text in texts):
-                    raise typer.BadParameter(
-                        "it is empty, as from a variable that is not set; say what is meant, or "
-                        "leave it out",
-                        ctx=ctx,
-                        param=one,
-                    )
-        return super().parse_args(ctx, args)
+    def look_at(self, ctx: Any, args: Sequence[str]) -> None:
+        """Refuse arguments that cannot be meant. Raises `typer.BadParameter`."""
+        super().look_at(ctx, args)
+        given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        one: Any
+        for one in self.params:
+            said = given.get(one.name or "")
+            texts = said if isinstance(said, list) else [said]
+            if any(isinstance(text, str) and not text.strip() for text in texts):
+                raise typer.BadParameter(
+                    "it is empty, as from a variable that is not set; say what is meant, or "
+                    "leave it out",
+                    ctx=ctx,
+                    param=one,
+                )
+
+
+class AgentCommands(SpokenProgram, TyperGroup):
+    """The commands of the program."""
+
+    program = "ledger-agent"
 
 
 class AgentExitCode(IntEnum):
@@ -105,6 +111,7 @@ EXIT_CODES = (
 )
 
 app = typer.Typer(
+    cls=AgentCommands,
     name="ledger-agent",
     epilog=EXIT_CODES,
     no_args_is_help=True,

@@ -18,12 +18,10 @@ from typing import Any, Final, get_args
 import typer
 
 from ledger.cli.app.help_page import limits_in_words
+from ledger.command_line import SHOWN_CHARS, Spoken
 from ledger.errors import WrongArgument
 from migrations.model.migration import COUNT_MAX, WAIT_MAX_S
 from migrations.printable import PROBLEM, escaped, is_safe
-
-SHOWN_CHARS: Final = 60
-"""So much of a wrong value is repeated."""
 
 APART: Final = (
     ("--down", "--to"),
@@ -50,7 +48,7 @@ TOGETHER: Final = (("--every", "--watch"), ("--allow-shell", "--allow-code"))
 """Options that do nothing without the one behind them."""
 
 
-class Checked:
+class Checked(Spoken):
     """Mixed into a command or a group of typer: what is typed behind it is looked at first."""
 
     params: list[Any]
@@ -60,26 +58,25 @@ class Checked:
         for one in self.params:
             _bound(one)
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments. Raises `typer.BadParameter` for those that cannot be meant."""
-        if args and not ctx.resilient_parsing:
-            parser: Any = self.make_parser(ctx)  # type: ignore[attr-defined]
-            given, rest, order = parser.parse_args(args=list(args))
-            if not any(one.is_eager for one in order):
-                # What is behind a group's own options is looked at by the command that gets it.
-                _refuse_unsafe(args[: -len(rest)] if rest and rest == args[-len(rest) :] else args)
-                for one in self.params:
-                    _refuse_empty(ctx, one, given.get(one.name))
-                written = {_written(one, given) for one in order}
-                wrong = _twice(order, args) or _together(written, self.params)
-                if wrong:
-                    ctx.fail(wrong)
-        try:
-            parsed: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]
-        except typer.BadParameter as wrong:
-            wrong.message = _in_words(wrong)
-            raise
-        return parsed
+    def look_at(self, ctx: Any, args: Sequence[str]) -> None:
+        """Refuse arguments that cannot be meant. Raises `typer.BadParameter`."""
+        super().look_at(ctx, args)
+        parser: Any = self.make_parser(ctx)  # type: ignore[attr-defined]
+        given, rest, order = parser.parse_args(args=list(args))
+        if any(one.is_eager for one in order):
+            return
+        # What is behind a group's own options is looked at by the command that gets it.
+        _refuse_unsafe(args[: -len(rest)] if rest and rest == args[-len(rest) :] else args)
+        for one in self.params:
+            _refuse_empty(ctx, one, given.get(one.name))
+        written = {_written(one, given) for one in order}
+        wrong = _twice(order, args) or _together(written, self.params)
+        if wrong:
+            ctx.fail(wrong)
+
+    def reworded(self, wrong: typer.BadParameter) -> str:
+        """What is wrong with a value; typer says what pydantic says."""
+        return _in_words(wrong)
 
 
 def refuse_beside(ctx: typer.Context, what: str, *options: str) -> None:

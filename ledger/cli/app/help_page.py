@@ -19,6 +19,8 @@ from typing import Any, Final
 
 from typer.core import TyperGroup
 
+from ledger.command_line import Spoken
+
 WHICH_DATABASES: Final = "Which databases"
 WHICH_MIGRATIONS: Final = "Which migrations"
 HOW_FAR: Final = "How far and how fast"
@@ -69,7 +71,7 @@ class Arranged:
         return option
 
 
-class CommandGroup(Arranged, TyperGroup):
+class CommandGroup(Spoken, Arranged, TyperGroup):
     """A noun with its commands."""
 
 

@@ -5,7 +5,7 @@ Reading all of them takes longer than everything else that `ledger --version` do
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -13,6 +13,9 @@ import typer
 
 from ledger.cli.app.argument_check import Checked
 from ledger.cli.app.help_page import CommandGroup
+from ledger.cli.app.output import OutputFormat, tell_error
+from ledger.cli.app.start import is_for_program
+from ledger.command_line import SpokenProgram
 
 ROOMS: Mapping[str, tuple[str, ...]] = {
     "lint.commands": ("lint",),
@@ -42,8 +45,15 @@ FORMER_NAMES = {"migration": "bundle"}
 """Names that commands had; they still work, and no help shows them."""
 
 
-class Rooms(Checked, CommandGroup):
+class Rooms(SpokenProgram, Checked, CommandGroup):
     """The commands of all rooms, as the command line knows them."""
+
+    program = "ledger"
+
+    def tell(self, text: str, code: int, line: Sequence[str]) -> None:
+        """Say on stderr what is wrong with a `line`, as a sentence, or as programs read it."""
+        form = OutputFormat.JSON if is_for_program(line) else OutputFormat.TABLE
+        tell_error(text, code, form)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names of all commands, in the order of the help."""

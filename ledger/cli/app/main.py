@@ -16,7 +16,6 @@ from ledger.cli.app.completion import mended
 from ledger.cli.app.exits import ExitCode, epilog
 from ledger.cli.app.flags import Flags
 from ledger.cli.app.lazy import Rooms
-from ledger.cli.app.output import OutputFormat, tell_error
 from ledger.cli.app.stream import settle_streams
 
 app = typer.Typer(
@@ -113,27 +112,16 @@ def options(
 
 def main() -> None:
     """Run the command that the command line names, and end as it ended."""
-    sys.exit(run(for_program=False))
+    sys.exit(run())
 
 
-def run(*, for_program: bool) -> int:
-    """Run the command that the command line names, or complete a word of it; the exit code.
-
-    What cannot be a command line is told `for_program`, or as a person reads it.
-    """
+def run() -> int:
+    """Run the command that the command line names, or complete a word of it; the exit code."""
     settle_streams()
     program = typer.main.get_command(app)
     try:
         with mended():
-            if not for_program:
-                program()
-            return int(program(standalone_mode=False) or ExitCode.OK)
+            program()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except typer.Abort:
-        tell_error("interrupted", ExitCode.INTERRUPTED, OutputFormat.JSON)
-        return ExitCode.INTERRUPTED
-    except typer.TyperException as wrong:
-        message = " ".join(getattr(wrong, "format_message", wrong.__str__)().split())
-        tell_error(message, ExitCode.USAGE, OutputFormat.JSON)
-        return ExitCode.USAGE
+    return ExitCode.OK

@@ -27,7 +27,7 @@ def main() -> None:
     try:
         from ledger.cli.app.main import run
 
-        code = run(for_program=for_program)
+        code = run()
     except KeyboardInterrupt:
         sys.stderr.write(told("interrupted", INTERRUPTED, for_program))
         code = INTERRUPTED
