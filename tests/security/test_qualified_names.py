@@ -21,6 +21,8 @@ FILES = (
 PIECES = {
     "guarded_head": "SELECT {}",
     "become": "SELECT {}",
+    "owned_by_login": "SELECT {}",
+    "owned_by_fitting_role": "SELECT {}",
     "progress_changed": None,
     "common": "{} SELECT NULL",
     "odd": "WITH one AS (SELECT NULL) {} SELECT NULL",
@@ -53,6 +55,8 @@ EXPRESSIONS |= {
     "as_whom": "RESET ROLE",
     "become": "'MEMBER'",
     "roles": "pg_catalog.pg_roles",
+    "named": "SELECT NULL::pg_catalog.text",
+    "owned": "true",
 }
 ALLOWED_RELATIONS = {
     "behind",
