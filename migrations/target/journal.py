@@ -135,9 +135,16 @@ def statement(name: str, /, **values: SqlValue) -> str:
     return bind(_SQL[name], {"ourselves": Expression("NONE"), **values})
 
 
-def proven(role: str | None) -> str:
-    """What fails unless the journal is ours at a glance; migrations run as `role`."""
-    return statement("proven", columns=SHAPE, fitting_role=_roles(role)["fitting_role"])
+def proven(role: str | None, *, thoroughly: bool = True) -> str:
+    """What fails unless the journal is ours at a glance; migrations run as `role`.
+
+    If not `thoroughly`, it is ours only if it is this very login's.
+    """
+    owned = statement("owned_by_login")
+    if thoroughly:
+        owned = statement("owned_by_fitting_role", fitting_role=_roles(role)["fitting_role"])
+    natts = SHAPE.count(",") + 1
+    return statement("proven", columns=SHAPE, natts=natts, owned=Expression(owned))
 
 
 async def read(connection: Connection, target: str) -> Record | None:
@@ -157,8 +164,16 @@ async def read_behind(connection: Connection, first: str, role: str | None) -> R
 
     Raises UndefinedObjectError where it is not proven ours at a glance; see `refuse_foreign`.
     """
-    first = f"{first};\n{proven(role)}"
-    rows = await copied_behind(connection, first, "migration_ledger", "journal", COLUMNS)
+    table = "migration_ledger", "journal", COLUMNS
+    thoroughly = role is not None
+    try:
+        both = f"{first};\n{proven(role, thoroughly=thoroughly)}"
+        rows = await copied_behind(connection, both, *table)
+    except asyncpg.UndefinedObjectError as error:
+        if thoroughly or "migration_ledger.owner_is_another" not in str(error):
+            raise
+        both = f"{first};\n{proven(role, thoroughly=True)}"
+        rows = await copied_behind(connection, both, *table)
     return record_of((row for row in rows if row["target"] == ""), "")
 
 
@@ -229,8 +244,9 @@ def _roles(role: str | None, *, made_for_it: bool = False) -> dict[str, SqlValue
     Whose the schema is decides, unless it is a login's, which a tenant may have made for himself.
     """
     become = Expression(statement("become"))
+    named = Expression(statement("set_to")) if role is None else role
     among_all, among_mine = (
-        Expression(statement("fitting_role", roles=Expression(roles), role=role, become=become))
+        Expression(statement("fitting_role", roles=Expression(roles), named=named, become=become))
         for roles in ("pg_catalog.pg_roles", "mine")
     )
     counts = True if made_for_it else Expression(_NO_LOGINS)

@@ -85,9 +85,7 @@ def lock_as_expected(
     """
     return statement(
         "lock_as_expected",
-        key_data_pid=connection.get_server_pid(),
-        database_oid=str(identity.database_oid),
-        system_identifier=int(identity.system_identifier),
+        who=f"{connection.get_server_pid()} f {identity.database_oid} {identity.system_identifier}",
         lock_key=key.value,
         earliest=between[0],
         latest=between[1],

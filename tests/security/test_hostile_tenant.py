@@ -156,6 +156,10 @@ HERS = {
     "the table": "ALTER TABLE migration_ledger.journal OWNER TO {owner}",
     "the schema": "ALTER SCHEMA migration_ledger OWNER TO {owner}",
     "another column": "ALTER TABLE migration_ledger.journal ADD COLUMN more text",
+    "a column less": "ALTER TABLE migration_ledger.journal DROP COLUMN statement",
+    "a column of another type": "ALTER TABLE migration_ledger.journal ALTER note TYPE varchar",
+    "a column that is called as two": "ALTER TABLE migration_ledger.journal DROP COLUMN made_by; "
+    'ALTER TABLE migration_ledger.journal RENAME duration_ms TO "duration_ms:20,made_by:19"',
     "a default": "ALTER TABLE migration_ledger.journal ALTER COLUMN note SET DEFAULT 'x'",
     "row security": "ALTER TABLE migration_ledger.journal FORCE ROW LEVEL SECURITY",
     "a policy": "ALTER TABLE migration_ledger.journal ENABLE ROW LEVEL SECURITY; "

@@ -22,6 +22,8 @@ FILES = (
 PIECES = {
     "guarded_head": "SELECT {}",
     "become": "SELECT {}",
+    "owned_by_login": "SELECT {}",
+    "owned_by_fitting_role": "SELECT {}",
     "progress_changed": None,
     "common": "{} SELECT NULL",
     "odd": "WITH one AS (SELECT NULL) {} SELECT NULL",
@@ -57,6 +59,8 @@ EXPRESSIONS |= {
     "roles": "pg_catalog.pg_roles",
     "oids": "1",
     "role_oid": "1",
+    "named": "SELECT NULL::pg_catalog.text",
+    "owned": "true",
 }
 ALLOWED_RELATIONS = {
     "behind",
