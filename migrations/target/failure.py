@@ -41,7 +41,7 @@ _POLICY_REMEDY = (
     "policies are meant; then order it again"
 )
 
-_NOT_SELECTED = "migration_ledger.schema_is_not_selected"
+_NOT_SELECTED = "migration_ledger_schema_is_not_selected"
 """How `selected` of `journal.sql` fails."""
 _SCHEMA_GONE = (
     "the target's schema is gone, or closed to the role that this runs as, and what it makes would "

@@ -170,7 +170,7 @@ async def read_behind(connection: Connection, first: str, role: str | None) -> R
         both = f"{first};\n{proven(role, thoroughly=thoroughly)}"
         rows = await copied_behind(connection, both, *table)
     except asyncpg.UndefinedObjectError as error:
-        if thoroughly or "migration_ledger.owner_is_another" not in str(error):
+        if thoroughly or "migration_ledger_owner_is_another" not in str(error):
             raise
         both = f"{first};\n{proven(role, thoroughly=True)}"
         rows = await copied_behind(connection, both, *table)

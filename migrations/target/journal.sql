@@ -410,10 +410,10 @@ SELECT CASE WHEN (
             SELECT FROM pg_catalog.pg_index AS i
             WHERE i.indrelid OPERATOR(pg_catalog.=) c.oid
                 AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL))
-    ELSE pg_catalog.current_setting('migration_ledger.owner_is_another') IS NULL END
+    ELSE pg_catalog.current_setting('migration_ledger_owner_is_another') IS NULL END
     FROM pg_catalog.pg_class AS c
     WHERE c.oid OPERATOR(pg_catalog.=) 'migration_ledger.journal'::pg_catalog.regclass)
-THEN NULL ELSE pg_catalog.current_setting('migration_ledger.not_as_expected') END
+THEN NULL ELSE pg_catalog.current_setting('migration_ledger_not_as_expected') END
 
 -- name: owned_by_login
 pg_catalog.nameeq(pg_catalog.pg_get_userbyid(c.relowner), session_user)
@@ -572,7 +572,8 @@ SELECT 1 WHERE CASE
 -- name: lock_as_expected
 -- As `lock`, if the database is the one that was registered (the path is explained at `facts`) and its
 -- clock agrees with ours, and with what stands behind it in one round trip, where no answer but that of
--- COPY is read: so it fails, by asking for a setting that nobody has, and nothing behind it runs. What
+-- COPY is read: so it fails, by asking for a setting that nobody can make, as its name has no dot; nothing
+-- behind it runs. What
 -- is read behind it is read after it: every statement sees what was committed before it, whatever the
 -- role's isolation level. CURRENT_TIMESTAMP is no name that is looked up; and who answers is compared as
 -- one text, `:who`, because each function that compares is.
@@ -585,10 +586,10 @@ SELECT CASE
         OR pg_catalog.timestamptz_lt(CURRENT_TIMESTAMP, :earliest)
         OR pg_catalog.timestamptz_gt(CURRENT_TIMESTAMP, :latest)
         OR pg_catalog.texteq(pg_catalog.current_setting('session_replication_role'), 'replica')
-    THEN pg_catalog.current_setting('migration_ledger.not_as_expected')
+    THEN pg_catalog.current_setting('migration_ledger_not_as_expected')
     WHEN pg_catalog.pg_try_advisory_lock(:lock_key)
     THEN CASE WHEN pg_catalog.pg_try_advisory_lock(:lock_key) THEN 'locked' END
-    ELSE pg_catalog.current_setting('migration_ledger.not_as_expected') END
+    ELSE pg_catalog.current_setting('migration_ledger_not_as_expected') END
 
 -- name: lock_with_facts
 -- As `lock`, and `facts` beside it, for a database that was never seen. The lock stands first: what
@@ -806,7 +807,7 @@ SELECT CASE WHEN EXISTS (
                 AND l.objid OPERATOR(pg_catalog.=) :lock_low::pg_catalog.oid))
     OR pg_catalog.current_setting('migration_ledger.brought_along', true)
         OPERATOR(pg_catalog.<>) (:brought_along)
-THEN pg_catalog.current_setting('migration_ledger.needs_a_new_session') END
+THEN pg_catalog.current_setting('migration_ledger_needs_a_new_session') END
 
 -- name: brought_along
 -- What the database and the login say of this session's settings, as one text.
@@ -825,7 +826,7 @@ SELECT pg_catalog.set_config('migration_ledger.brought_along', (:brought_along),
 -- As the role that a script runs as: fails where what it makes would go into another schema than the
 -- target's, which is gone, or closed to that role.
 SELECT CASE WHEN NOT coalesce(pg_catalog.nameeq(pg_catalog.current_schema(), :target), false)
-    THEN pg_catalog.current_setting('migration_ledger.schema_is_not_selected') END
+    THEN pg_catalog.current_setting('migration_ledger_schema_is_not_selected') END
 
 -- name: cleared
 -- What RESET ALL does not undo, but for prepared statements: a data migration has one of ours.
@@ -909,8 +910,8 @@ CASE WHEN pg_catalog.texteq(pg_catalog.current_setting('migration_ledger.transac
 -- it, by whatever way, a trigger or a computed name. Whoever did holds a lock on it until the transaction
 -- ends, and nothing but a rollback, which undoes the deed, gives it back. Reading is no deed, nor is
 -- ANALYZE of the whole database. Its own statement, because the entry's own lock is taken before its
--- values are computed. It fails by asking for a setting that nobody has.
-SELECT pg_catalog.current_setting('migration_ledger.journal_was_touched')
+-- values are computed. It fails by asking for a setting that nobody can make.
+SELECT pg_catalog.current_setting('migration_ledger_journal_was_touched')
 FROM pg_catalog.pg_lock_status() AS l
 WHERE pg_catalog.int4eq(l.pid, pg_catalog.pg_backend_pid())
     AND pg_catalog.texteq(l.locktype, 'relation')
@@ -923,7 +924,7 @@ WHERE pg_catalog.int4eq(l.pid, pg_catalog.pg_backend_pid())
 -- the journal, and so holds locks of its own. It counts changed rows; and the table is as it was when the
 -- entry was written: no later row about it in the catalog, and the file that it was made with; or, where
 -- it is older, none of the locks that altering it takes.
-SELECT pg_catalog.current_setting('migration_ledger.journal_was_touched')
+SELECT pg_catalog.current_setting('migration_ledger_journal_was_touched')
 FROM pg_catalog.pg_class AS c
 WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass('migration_ledger.journal')
     AND (pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) OPERATOR(pg_catalog.>) 0::bigint

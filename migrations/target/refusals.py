@@ -41,7 +41,7 @@ def way_out(version: str, owner: str = "") -> str:
 
 def is_touched(message: str) -> bool:
     """Whether the server's message is that of `untouched`."""
-    return f"{JOURNAL_SCHEMA}.journal_was_touched" in message
+    return "migration_ledger_journal_was_touched" in message
 
 
 def journal_touched() -> JournalTouched:

@@ -325,7 +325,7 @@ def is_connection_lost(connection: Connection, error: BaseException) -> bool:
 
 def raise_if_worn(error: asyncpg.PostgresError) -> None:
     """Raise SessionWorn if this is how the statement `worn` of `journal.sql` fails."""
-    if "migration_ledger.needs_a_new_session" in str(error):
+    if "migration_ledger_needs_a_new_session" in str(error):
         raise SessionWorn from None
 
 

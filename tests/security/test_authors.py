@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from migrations.model.attempt import Verdict
 from migrations.model.migration import Migration
 from migrations.model.work import Outcome
+from migrations.target import journal
 from tests.integration.migrations.conftest import world
 from tests.integration.migrations.world import World, migration, smuggled, users
 
 __all__ = ["world"]
 
 WHOLE = "SELECT md5(string_agg(j::text, ',' ORDER BY seq)) FROM migration_ledger.journal AS j"
+STATEMENTS = Path(journal.__file__).with_name("journal.sql")
 COMPUTED = "'migration_' || chr(108) || 'edger.journal'"
 
 TAMPERS = [
@@ -90,6 +95,16 @@ async def test_a_trigger_of_an_earlier_migration_cannot_do_it_either(world: Worl
 
     assert outcome.verdict is Verdict.FAILED
     assert await world.value("SELECT count(*) FROM users") == 0
+
+
+async def test_nobody_makes_the_setting_that_the_check_fails_for_the_lack_of(world: World) -> None:
+    names = re.findall(r"current_setting\('([^']+)'\)", STATEMENTS.read_text())
+    assert len(set(names)) > 3
+    made = " ".join(
+        f"BEGIN PERFORM set_config('{name}', 'x', false); EXCEPTION WHEN OTHERS THEN NULL; END;"
+        for name in sorted(set(names))
+    )
+    await refused(world, change(f"DO $do$ BEGIN {made} END $do$", hidden(TAMPERS[0])))
 
 
 @pytest.mark.parametrize("stepwise", [False, True])
