@@ -344,9 +344,10 @@ def _caught_up(command: ApplyCommand, found: Inspection, reporter: Reporter) -> 
 
     `None` where the journal is not the one the ledger knows: the next order has to find that, too.
     """
-    expected = command.order.expected
+    order = command.order
+    expected, rollouts = order.expected, (order.rollout, order.undoes or order.rollout)
     try:
-        check_expected(found.record, found.identity, expected, command.command)
+        check_expected(found.record, found.identity, expected, command.command, rollouts)
     except IdentityMismatch:
         return None
     reporter.found_outside(outside_changes(found.record, expected.journal_head))

@@ -381,7 +381,7 @@ def _check(record: Record | None, facts: Facts, work: Work, allow_outside: bool)
         # An order that was overtaken cannot know the journal's head.
         if work.owner:
             check_epoch(record, work.epoch, work.expectation.forged)
-        check_head(record, work.expectation.journal_head, work.command_id)
+        check_head(record, work.expectation.journal_head, work.command_id, work.taken_back)
 
 
 def _check_owner(owner: str, work: Work, allow_outside: bool) -> None:

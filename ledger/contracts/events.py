@@ -204,7 +204,7 @@ class InspectionOrdered(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
 
 
 class ReportContradicted(Event, streams=REPORT_STREAMS, author=Author.LEDGER):
-    """A report says something else than the log already holds; both are kept.
+    """A report takes back what the log already holds; both are kept.
 
     With `effect`, it leaves the database in another state: the rollout halts, and its journal is
     asked. A `body` that is too long to be kept is empty.

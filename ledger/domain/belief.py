@@ -35,7 +35,16 @@ from ledger.contracts.events import (
     DatabaseRepointed,
     MigrationOrdered,
 )
-from ledger.contracts.reports import AttemptFinished, DatabaseIdentified, DatabaseInspected, Event
+from ledger.contracts.reports import (
+    AttemptFinished,
+    DatabaseIdentified,
+    DatabaseInspected,
+    Event,
+    HistoryAdopted,
+    MigrationApplied,
+    MigrationFailed,
+    MigrationRolledBack,
+)
 from migrations.model.attempt import (
     Expectation,
     FailureClass,
@@ -145,6 +154,21 @@ def _finished(belief: Belief, report: AttemptFinished) -> Belief:
     return told._replace(forged=forged)
 
 
+def _worked(
+    belief: Belief,
+    report: MigrationApplied | MigrationRolledBack | MigrationFailed | HistoryAdopted,
+) -> Belief:
+    """What is told of the latest order after its last word, or of one before it while it is open.
+
+    A command may be delivered again after it was answered, and what is done then moves the head on.
+    """
+    if belief.command is None or belief.doubted:
+        return belief
+    if (belief.command == report.command) is belief.unanswered:
+        return belief
+    return belief._replace(unanswered=True, doubted=True)
+
+
 def _identified(belief: Belief, report: DatabaseIdentified) -> Belief:
     return belief if belief.identity else belief._replace(identity=report.identity)
 
@@ -192,5 +216,9 @@ TAUGHT: dict[type[Event], Callable[[Belief, Any], Belief]] = {
     AttemptFinished: _finished,
     DatabaseIdentified: _identified,
     DatabaseInspected: _inspected,
+    MigrationApplied: _worked,
+    MigrationRolledBack: _worked,
+    MigrationFailed: _worked,
+    HistoryAdopted: _worked,
 }
 """Only these teach something, or make it forgotten."""

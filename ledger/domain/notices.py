@@ -150,7 +150,7 @@ def _completed(event: e.RolloutCompleted) -> tuple[NoticeSeverity | None, str]:
 
 def _contradicted(event: e.ReportContradicted) -> tuple[NoticeSeverity | None, str]:
     severity = NoticeSeverity.CRITICAL if event.effect else NoticeSeverity.WARNING
-    return severity, "a report says something else than the log holds"
+    return severity, "a report takes back what the log holds"
 
 
 def _undelivered(event: e.NotificationFailed) -> tuple[NoticeSeverity | None, str]:

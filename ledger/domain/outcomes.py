@@ -29,7 +29,7 @@ from ledger.domain.attempts import wait_again
 from ledger.domain.belief import UNREAD
 from ledger.domain.builder import RolloutBuilder
 from ledger.domain.patience import due_at, given_up, passes, told
-from ledger.domain.states import DatabaseState, DatabaseStatus, Status
+from ledger.domain.states import WELL, DatabaseState, DatabaseStatus, Status
 from migrations.model.attempt import Failure, FailureClass, Mode, Verdict
 
 CANCELLED_KEPT = 3
@@ -54,7 +54,8 @@ def migration_applied(draft: RolloutBuilder, recorded: Recorded, event: Migratio
     """A fact, whichever attempt it was: this version is in force through this rollout."""
     state = draft.get(event.database)
     if state is not None and event.version not in state.changed:
-        draft.put(state._replace(changed=(*state.changed, event.version)))
+        changed = (*state.changed, event.version)
+        draft.put(_worked_on(state, recorded, event)._replace(changed=changed))
 
 
 def migration_rolled_back(
@@ -63,6 +64,8 @@ def migration_rolled_back(
     """A fact too, and the change that a rollout makes which goes back."""
     state = draft.get(event.database)
     if state is not None:
+        if event.version not in state.changed:
+            state = _worked_on(state, recorded, event)
         changed = (*(v for v in state.changed if v != event.version), event.version)
         draft.put(state._replace(changed=changed))
 
@@ -72,6 +75,9 @@ def history_adopted(draft: RolloutBuilder, recorded: Recorded, event: HistoryAdo
     state = draft.get(event.database)
     if state is None:
         return
+    said = {*event.released, *(one.version for one in event.taken)}
+    if not said <= {*state.changed}:
+        state = _worked_on(state, recorded, event)
     if draft.plan.undoes is not None:
         draft.put(state._replace(changed=tuple(dict.fromkeys((*state.changed, *event.released)))))
         return
@@ -216,6 +222,28 @@ def _current(
     """The database's state when the report is about its latest command, else `None`."""
     state = draft.get(database)
     return state if state is not None and state.command == event.command else None
+
+
+def _worked_on(
+    state: DatabaseState,
+    recorded: Recorded,
+    fact: MigrationApplied | MigrationRolledBack | HistoryAdopted,
+) -> DatabaseState:
+    """The database, of which a fact is told that the last word on its latest command left out.
+
+    Another delivery went on where that word was the end, or an earlier attempt did and nobody could
+    ask the journal: whoever waits for an attempt was worked on, and what was settled as not done is
+    unknown until the journal was asked.
+    """
+    left_out = fact.command == state.command and len(state.changed) >= state.told
+    unread = state.head is None
+    if not state.answered or state.status in WELL or not (left_out or unread):
+        return state
+    if state.again:
+        return state._replace(begun=True, status=DatabaseStatus.UNFINISHED)
+    if state.status in (DatabaseStatus.FAILED, DatabaseStatus.PENDING):
+        return state.in_doubt(recorded.recorded_at)._replace(begun=True, answered=False)
+    return state
 
 
 def _may_have_worked(state: DatabaseState, event: AttemptFinished) -> bool:

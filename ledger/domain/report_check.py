@@ -12,8 +12,13 @@ report ─▶ its command ordered in this stream? ─▶ this database, attempt,
 ```
 
 What a superseded order did is a fact too, and so is the answer that comes long after its deadline:
-neither is asked about here. Two reports of one id that say different things contradict each other;
-`claims_another_effect` tells apart whether that is about the words or about the database.
+neither is asked about here.
+
+A command may be delivered again at any time, to any agent, and each delivery says under the same
+ids what it found. What was said first stands, and only who takes something of it back contradicts
+it (`contradicts`): not a delivery that could not ask the journal, nor one that did what the first
+one had not begun, nor another look at another time. `claims_another_effect` tells apart whether a
+contradiction is about the words or about the database.
 """
 
 from __future__ import annotations
@@ -27,7 +32,6 @@ from ledger.contracts.reports import (
     AttemptFinished,
     AttemptStarted,
     BatchProgressed,
-    CommandRefused,
     DatabaseIdentified,
     DatabaseInspected,
     Event,
@@ -46,8 +50,8 @@ ORDERS: tuple[type[Event], ...] = (MigrationOrdered, InspectionOrdered)
 ANSWERS = (AttemptFinished, DatabaseInspected)
 """The last words on them."""
 UP, DOWN = "up", "down"
-TELLING = (Verdict.DONE, Verdict.FAILED)
-"""Verdicts that say what became of a database, also without the head of its journal."""
+GIVEN_BACK = (Verdict.REFUSED, Verdict.EXPIRED, Verdict.CANCELLED)
+"""Verdicts of a delivery that did not go on with its command."""
 
 
 class Asked(NamedTuple):
@@ -119,40 +123,34 @@ def why_unbelieved(report: Report, asked: Asked | None) -> str:
     return _of_another_attempt(report, asked) or _of_another_direction(report, asked)
 
 
-def claims_another_effect(recorded: Event, said: Report) -> bool:
-    """Whether two reports of one id leave the database in two different states.
+def contradicts(recorded: Event, said: Report) -> bool:
+    """Whether `said` takes something of `recorded` back, which was said first under the same id.
 
-    Two looks at different times may find different things, and an agent that could not ask the
-    journal claims nothing.
+    Only these reports say what is in a database. Of a migration that was skipped or failed, of
+    progress and of looks each delivery has its own words; the last one says what became of it.
     """
     match recorded, said:
         case AttemptFinished() as first, AttemptFinished() as second:
-            return _tells(first) and _tells(second) and _effect(first) != _effect(second)
+            return _takes_back(first, second)
+        case DatabaseIdentified(), DatabaseIdentified():
+            return recorded.identity != said.identity
+        case (MigrationApplied() | MigrationRolledBack() | HistoryAdopted()) as first, _:
+            return first != said
+        case _:
+            return False
+
+
+def claims_another_effect(recorded: Event, said: Report) -> bool:
+    """Whether what contradicts `recorded` leaves the database in another state."""
+    match recorded, said:
         case MigrationApplied() as first, MigrationApplied() as second:
             return first.checksum != second.checksum
         case MigrationRolledBack() as first, MigrationRolledBack() as second:
             return first.checksum != second.checksum
         case HistoryAdopted(), HistoryAdopted():
             return (recorded.taken, recorded.released) != (said.taken, said.released)
-        case DatabaseIdentified(), DatabaseIdentified():
-            return recorded.identity != said.identity
         case _:
-            return False
-
-
-def claims_nothing(said: Report) -> bool:
-    """Whether it is the word of a delivery that did nothing, and does not tell what is there.
-
-    A command may be delivered again when it was answered long ago, to an agent that has a wrong
-    clock or cannot reach the database. What was said first stands, and this is nothing against it.
-    """
-    match said:
-        case CommandRefused():
-            return True
-        case AttemptFinished():
-            return not (_tells(said) or said.changed)
-        case _:
-            return False
+            return contradicts(recorded, said)
 
 
 def _of_another_attempt(report: Report, asked: Asked) -> str:
@@ -189,8 +187,24 @@ def _of_another_direction(report: Report, asked: Asked) -> str:
     return "" if report.version in asked.versions else "its migration was not ordered"
 
 
-def _tells(report: AttemptFinished) -> bool:
-    return report.verdict in TELLING or report.journal_head is not None
+def _takes_back(first: AttemptFinished, second: AttemptFinished) -> bool:
+    """Whether both know what became of the database, and not the same.
+
+    An attempt that ended as `GIVEN_BACK` may be delivered again, and go on: as long as nothing that
+    was changed is missing, that is work that the first word could not know of, and no lie.
+    """
+    if not _knows(first) or not _knows(second) or _effect(first) == _effect(second):
+        return False
+    return first.verdict not in GIVEN_BACK or second.changed < first.changed
+
+
+def _knows(report: AttemptFinished) -> bool:
+    """Whether it says what became of the database, and not only why nobody could tell.
+
+    Who has read the journal says where it ends. Who failed without that says at least why.
+    """
+    failed = report.verdict is Verdict.FAILED and report.failure is None
+    return failed or report.verdict is Verdict.DONE or report.journal_head is not None
 
 
 def _effect(report: AttemptFinished) -> tuple[bool, int, str | None]:

@@ -10,14 +10,14 @@ Whoever may write to the topic can say anything. Only what answers an order of i
 taken for a fact (`ledger.domain.report_check`), if somebody signed it who may speak for the order's
 pool (`ledger.leader.signatures`); the rest is kept by its place and hash, each by
 itself or counted (`ledger.leader.parking`), and stops nothing. A report with a known id and another
-body contradicts the log: it becomes ReportContradicted, and says whether the two leave the database
-in two different states. One that claims nothing, because a command that was answered came again to
-an agent that could do nothing with it, contradicts nobody and is passed over.
+body is what another delivery of its command has to say: what was said first stands, and the other
+is passed over, unless it takes something of that back. Then it contradicts the log: it becomes
+ReportContradicted, and says whether the two leave the database in two different states.
 
 ```
 bytes ─▶ for us? ─▶ a report? ─▶ answers an order? ─▶ signed? ─▶ append, known ones left out
            │ no        │ no          │ no                │ no  ├─ known otherwise: contradicted,
-           │           │             │                   │     │  or passed over: it claims nothing
+           │           │             │                   │     │  or passed over: takes nothing back
            │           │             │                   │     └─ of a check: appended if it is news
            ▼           └─────────────┴───────────────────┴─▶ parked
         passed over
@@ -53,7 +53,7 @@ from ledger.contracts.wire import addressee, decode_report
 from ledger.domain.report_check import (
     Asked,
     claims_another_effect,
-    claims_nothing,
+    contradicts,
     decided_in,
     why_unbelieved,
 )
@@ -275,10 +275,11 @@ class Intake:
         try:
             await self._log.append(stream, [one.event], skip_known=True, term=self._term)
         except DuplicateEventDiffers as differs:
-            if claims_nothing(one.report):
-                logger.info("another delivery of %s did nothing", one.report.command)
+            recorded = await self._recorded_as(one.event.event_id)
+            if recorded is not None and not contradicts(recorded, one.report):
+                logger.info("another delivery of %s has its own words", one.report.command)
                 return
-            effect = await self._claims_another_effect(one)
+            effect = recorded is None or claims_another_effect(recorded, one.report)
             if not self._keeps_contradiction(one.report.command, effect):
                 self._parking.put(one.message, "its command was contradicted often enough")
                 return
@@ -286,15 +287,12 @@ class Intake:
             contradiction = _contradiction(one, str(differs), effect=effect)
             await self._log.append(stream, [contradiction], skip_known=True, term=self._term)
 
-    async def _claims_another_effect(self, one: Opened) -> bool:
-        """Whether what is recorded under this id leaves the database in another state."""
-        for raw in await self._log.by_id([one.event.event_id]):
-            try:
-                recorded = decode_again(raw.type, raw.schema_version, raw.body)
-            except UnknownMessage:
-                return True
-            return claims_another_effect(recorded, one.report)
-        return False
+    async def _recorded_as(self, event_id: UUID) -> Event | None:
+        """What the log holds under this id; `None` where nobody here can read it."""
+        for raw in await self._log.by_id([event_id]):
+            with suppress(UnknownMessage):
+                return decode_again(raw.type, raw.schema_version, raw.body)
+        return None
 
     def _keeps_contradiction(self, command: UUID, effect: bool) -> bool:
         """Whether another contradiction of this command is written down."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from uuid import UUID
 
 from migrations.errors import EpochBeyond, IdentityMismatch, SchemaRefused
@@ -67,15 +68,19 @@ def check_epoch(record: Record, epoch: Epoch, forged: ForgedFence | None = None)
 
 
 def check_expected(
-    record: Record | None, found: Identity | None, expected: Expectation, command: UUID
+    record: Record | None,
+    found: Identity | None,
+    expected: Expectation,
+    command: UUID,
+    rollouts: Container[str],
 ) -> None:
-    """Raise `IdentityMismatch` unless this is what is expected, or `command` went on from there.
+    """Raise `IdentityMismatch` unless this is what is expected, or went on from there by ours.
 
     `found` is who the database is, `None` where it has no journal.
     """
     check_identity(found, expected)
     if record is not None:
-        check_head(record, expected.journal_head, command)
+        check_head(record, expected.journal_head, command, rollouts)
 
 
 def check_identity(found: Identity | None, expected: Expectation) -> None:
@@ -92,12 +97,18 @@ def check_identity(found: Identity | None, expected: Expectation) -> None:
         )
 
 
-def check_head(record: Record, expected: str | None, command: UUID) -> None:
-    """Raise `IdentityMismatch` unless the journal's head is `expected`, or `command` moved it."""
+def check_head(
+    record: Record, expected: str | None, command: UUID, rollouts: Container[str]
+) -> None:
+    """Raise `IdentityMismatch` unless the journal's head is `expected`, or ours moved it on.
+
+    Ours are `command` and all others of these rollouts, the order's own and the one that it undoes:
+    another delivery of an earlier one may have been at work after it was answered.
+    """
     if expected is None or expected == record.head:
         return
     since = _entries_since(record, expected)
-    if since is None or any(_is_foreign(entry, command) for entry in since):
+    if since is None or any(_is_foreign(entry, command, rollouts) for entry in since):
         raise IdentityMismatch(
             "the journal is not the one the ledger knows: the database was restored, cloned or "
             "changed by another; look at `ledger fleet check`, then accept it with "
@@ -139,11 +150,11 @@ def _entries_since(record: Record, head: str) -> tuple[Entry, ...] | None:
     return None
 
 
-def _is_foreign(entry: Entry, command: UUID) -> bool:
+def _is_foreign(entry: Entry, command: UUID, rollouts: Container[str]) -> bool:
     """Whether an entry that the ledger does not know is neither ours nor announced work by hand.
 
     This command's own entries are there when it is delivered again; work outside the ledger has no
     rollout and is reported when it is found; a mere visit changed nothing.
     """
-    ours = entry.command == command
+    ours = entry.command == command or entry.rollout in rollouts
     return not (ours or entry.rollout == "" or entry.about_target)

@@ -160,6 +160,34 @@ async def test_another_database_than_the_expected_one_is_refused(orders: Orders,
     assert (await orders.place.journal(), await orders.place.tables()) == (before, {"users"})
 
 
+@pytest.mark.parametrize("ours", [True, False], ids=["the same rollout", "another one"])
+async def test_work_that_the_ledger_was_not_told_of_is_no_strangers_if_it_is_the_rollouts_own(
+    orders: Orders, ours: bool
+) -> None:
+    first = await orders.up(USERS, rollout="rollout-2")
+    known = Expectation(first.identity, first.journal_head)
+    # Another delivery of an earlier order of it went on, after that was answered.
+    await orders.up(GROUPS, rollout="rollout-2")
+    later = table("003", "items")
+    rollout = "rollout-2" if ours else "rollout-3"
+    outcome = await orders.up(later, rollout=rollout, expectation=known)
+    assert (outcome.verdict is Verdict.DONE) is ours
+    assert ("items" in await orders.place.tables()) is ours
+
+
+async def test_what_takes_a_rollout_back_meets_its_work_of_which_the_ledger_was_not_told(
+    orders: Orders,
+) -> None:
+    first = await orders.up(USERS, rollout="rollout-2")
+    known = Expectation(first.identity, first.journal_head)
+    await orders.up(GROUPS, rollout="rollout-2")
+    back = orders.work(
+        Mode.ROLLBACK, GROUPS, USERS, rollout="back", undoes="rollout-2", expectation=known
+    )
+    assert (await orders.do(back)).verdict is Verdict.DONE
+    assert not await orders.place.tables()
+
+
 async def test_what_may_not_begin_any_more_changes_nothing_and_what_has_begun_goes_on(
     orders: Orders,
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -67,16 +67,19 @@ class Day:
         if self.dice.random() < 0.5:
             await self.house.becomes(await self.house.start(*FOLDER[:2]), "completed")
         self.rollout = await self._start()
-        happenings = (
-            self.leader_changes, self.agent_changes, self.database_goes, self.clock_goes,
-            self.backup, self.restore, self.people_ask, self.people_ask, self.people_ask,
-        )  # fmt: skip
         for _ in range(40):
             await self.house.clock.sleep(self.dice.choice([0.0, 0.3, 4.0, 30.0, 90.0]))
-            await self.dice.choice(happenings)()
+            await self.dice.choice(self.happenings())()
             check_effects(self.house)
         await self.all_is_mended()
         await self.comes_to_its_end()
+
+    def happenings(self) -> Sequence[Callable[[], Awaitable[None]]]:
+        """What may happen, each as often as it stands here."""
+        return (
+            self.leader_changes, self.agent_changes, self.database_goes, self.clock_goes,
+            self.backup, self.restore, self.people_ask, self.people_ask, self.people_ask,
+        )  # fmt: skip
 
     async def _start(self) -> str:
         return await self.house.start(
@@ -188,8 +191,8 @@ class Day:
         while len(self.agents) < 2:
             self.agents.append(self.house.work())
 
-    async def comes_to_its_end(self) -> None:
-        """Rollouts end, whoever was set back is taken in, and everybody gets everything."""
+    async def rollouts_end(self) -> None:
+        """All that were begun, by somebody who lets them go on."""
         house, reads = self.house, self.house.stores.reads
         for _ in range(200):
             await house.clock.sleep(60.0)
@@ -201,6 +204,11 @@ class Day:
                 if course.status == "paused" or course.status == "halted":
                     await self.ask(house.rollouts.resume(one, WHY))
         assert not await reads.unfinished_rollouts(), "they end"
+
+    async def comes_to_its_end(self) -> None:
+        """Rollouts end, whoever was set back is taken in, and everybody gets everything."""
+        house = self.house
+        await self.rollouts_end()
         for _ in range(3):
             for name in FLEET:
                 await house.fleet.reinstate(name, WHY)
@@ -249,14 +257,13 @@ def check_reports(house: SimulatedHouse) -> None:
         assert failure is None or failure.kind is not FailureClass.INTERNAL, failure
 
 
-@pytest.mark.parametrize("seed", [2, 8, 17, 24])
-def test_whatever_happens_brakes_grip_and_all_comes_to_a_good_end(seed: int) -> None:
-    house = SimulatedHouse(seed)
+def live_through(day: Day) -> None:
+    """Let a day pass, with a fleet, and end who is at work in it."""
+    house = day.house
 
     async def main() -> None:
         await house.stores.initialise()
         await house.register(*FLEET)
-        day = Day(house, random.Random(seed))
         try:
             await day.passes()
         finally:
@@ -266,6 +273,12 @@ def test_whatever_happens_brakes_grip_and_all_comes_to_a_good_end(seed: int) -> 
                 await day.leader.dies()
 
     simulate(house.clock, main())
+
+
+@pytest.mark.parametrize("seed", [2, 8, 17, 24])
+def test_whatever_happens_brakes_grip_and_all_comes_to_a_good_end(seed: int) -> None:
+    house = SimulatedHouse(seed)
+    live_through(Day(house, random.Random(seed)))
     check_effects(house)
     check_brakes(house)
     check_reports(house)

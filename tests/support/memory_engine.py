@@ -402,7 +402,7 @@ class MemoryRun:
             check_epoch(record, work.epoch)
         if work.owner and work.epoch < record.epoch:
             raise stale_epoch(work.epoch)
-        check_head(record, work.expectation.journal_head, work.command_id)
+        check_head(record, work.expectation.journal_head, work.command_id, work.taken_back)
 
     def _resolve(self, record: Record | None) -> None:
         """A person's words, each written once."""

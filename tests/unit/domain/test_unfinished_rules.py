@@ -131,3 +131,58 @@ def test_who_is_left_out_unfinished_says_so() -> None:
     assert failure.message == (
         "the database is suspended; it was worked on before and is not finished"
     )
+
+
+UNTOLD = {
+    "refused, and tried again later": finished(
+        "a", verdict=Verdict.REFUSED, changed=0, kind="clock", head=None
+    ),
+    "expired by another agent's clock": EXPIRED,
+}
+
+
+@pytest.mark.parametrize("word", UNTOLD.values(), ids=UNTOLD)
+def test_who_is_worked_on_by_another_delivery_after_the_last_word_is_unfinished(
+    word: Saying,
+) -> None:
+    story = given(planned(["a"]), wave_opened(0), ordered("a"), paused(), word)
+    assert story.status("a") == "pending"
+    story.say([step_applied("a", "1")])
+    assert story.status("a") == "unfinished"
+    story.when(aborted()).then(aborted(), looked_at("a"))
+
+
+NOT_DONE = {
+    "failed, and nobody could read the journal": finished(
+        "a", verdict=Verdict.FAILED, changed=0, kind="unavailable", head=None
+    ),
+    "failed before it went on": failed("a"),
+    "refused for good": finished("a", verdict=Verdict.REFUSED, changed=0, kind="reference"),
+}
+
+
+@pytest.mark.parametrize("word", NOT_DONE.values(), ids=NOT_DONE)
+def test_who_is_worked_on_after_it_was_settled_as_not_done_is_asked(word: Saying) -> None:
+    story = given(planned(["a"], ["b"]), wave_opened(0), ordered("a"), word)
+    story.when()
+    assert story.status("a") == "failed"
+    story.when(step_applied("a", "1")).then(step_applied("a", "1"), looked_at("a"))
+    assert story.status("a") == "unknown"
+    story.when(seen("a", "1", "2"))
+    assert story.status("a") == "applied"
+
+
+def test_who_was_taken_back_untouched_by_an_abort_and_is_worked_on_all_the_same_is_asked() -> None:
+    cancelled = finished("a", verdict=Verdict.CANCELLED, changed=0, kind="cancelled")
+    story = given(planned(["a"]), wave_opened(0), ordered("a"), aborted(cancel=True), cancelled)
+    story.when(step_applied("a", "1")).then(step_applied("a", "1"), looked_at("a"))
+    assert story.status("a") == "unknown"
+
+
+def test_a_single_report_that_comes_after_the_last_word_that_counts_it_changes_nothing() -> None:
+    both = finished("a", verdict=Verdict.FAILED, changed=2, kind="verify")
+    story = given(planned(["a"]), wave_opened(0), ordered("a"), both)
+    story.when(step_applied("a", "1"))
+    assert story.status("a") == "failed"
+    story.when(step_applied("a", "2"))
+    assert story.status("a") == "failed"
