@@ -337,17 +337,9 @@ def step_report(job: Job, outcome: StepOutcome) -> Report:
     database, command, version = job.command.database, job.id, outcome.version
     checksum, direction = outcome.checksum, outcome.direction.value
     match outcome.result:
-        case StepResult.APPLIED:
-            return MigrationApplied(
-                database=database,
-                command=command,
-                version=version,
-                checksum=checksum,
-                duration_ms=outcome.duration_ms,
-                statements=outcome.statements,
-            )
-        case StepResult.ROLLED_BACK:
-            return MigrationRolledBack(
+        case StepResult.APPLIED | StepResult.ROLLED_BACK:
+            applied = outcome.result is StepResult.APPLIED
+            return (MigrationApplied if applied else MigrationRolledBack)(
                 database=database,
                 command=command,
                 version=version,

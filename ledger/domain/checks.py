@@ -165,7 +165,9 @@ class CheckState:
             return True
         if self.purpose is Purpose.REINSTATE:
             return all(
-                self.looks[database].is_read or _has_left(records(database))
+                self.looks[database].is_read
+                or (record := records(database)) is None
+                or record.retired
                 for database in (*self.owing, *self.unasked)
             )
         owed = (self.looks[database] for database in self.owing)
@@ -353,10 +355,6 @@ def _again_at(state: CheckState, look: Lookup) -> datetime | None:
     if state.purpose is not Purpose.REINSTATE or look.is_read or since is None:
         return None
     return look_again_at(since, look.attempt)
-
-
-def _has_left(record: DatabaseRecord | None) -> bool:
-    return record is None or record.retired
 
 
 def _order(

@@ -51,7 +51,11 @@ class Route:
 
     def wants(self, notice: Notice) -> bool:
         """Whether type, severity and time are those of this route; labels are asked elsewhere."""
-        return self._is_named(notice) and self._is_severe(notice) and self._is_open(notice.at)
+        return (
+            self._is_named(notice)
+            and (self.severity is None or notice.severity.reaches(self.severity))
+            and (not self.hours or minutes_until_open(self.hours, notice.at) == 0)
+        )
 
     def types(self) -> Iterator[str]:
         """The types of events that it may want, of all that there are."""
@@ -65,12 +69,6 @@ class Route:
         if not notice.routine and (not self.events or EVERYTHING in self.events):
             return True
         return any(fnmatchcase(notice.event, one) for one in self.events if one != EVERYTHING)
-
-    def _is_severe(self, notice: Notice) -> bool:
-        return self.severity is None or notice.severity.reaches(self.severity)
-
-    def _is_open(self, at: datetime) -> bool:
-        return not self.hours or minutes_until_open(self.hours, at) == 0
 
 
 @dataclass(frozen=True, slots=True)

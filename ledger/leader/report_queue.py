@@ -62,7 +62,10 @@ class ReportQueue:
         self._reader = reader
         # Whoever asks while this looks must wait for the next look.
         self._asked = tuple(self._awaited)
-        received = list(await (self._now(reader) if self._asked else self._polled(reader)))
+        if self._asked:
+            received = list(await reader.poll(0.0 if self._this_process else POLL_S, BATCH))
+        else:
+            received = list(await self._polled(reader))
         if received and len(received) < BATCH:
             early_s = self._next_at - self._clock.monotonic()
             if early_s > 0:
@@ -88,9 +91,6 @@ class ReportQueue:
             self._behind_since = None
         elif self._behind_since is None:
             self._behind_since = self._clock.monotonic()
-
-    async def _now(self, reader: Reader) -> Sequence[Received]:
-        return await reader.poll(0.0 if self._this_process else POLL_S, BATCH)
 
     async def _polled(self, reader: Reader) -> Sequence[Received]:
         """What comes within a poll's time; nothing once somebody waits for all to be taken."""

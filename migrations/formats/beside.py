@@ -19,7 +19,7 @@ from fnmatch import fnmatchcase
 
 from migrations.errors import FolderError, PsqlScriptError
 from migrations.formats.checksum import checksum as checksum_of
-from migrations.model.migration import Migration, Section, SourceFile
+from migrations.model.migration import Migration, SourceFile
 from migrations.sql.psql_files import FileRead, file_reads
 
 LIST = "psql-files.txt"
@@ -187,7 +187,8 @@ def _digest(file: SourceFile) -> str:
 
 def carrying(migration: Migration) -> Migration:
     """The migration with what its scripts read among its files, each once."""
-    programs = [one.program for one in _sections(migration) if one.program is not None]
+    sections = (migration.up, migration.down, migration.verify)
+    programs = [one.program for one in sections if one is not None and one.program is not None]
     beside = {f"{MARK}{one.name}": one for program in programs for one in program.files}
     if not beside:
         return migration
@@ -201,7 +202,3 @@ def carrying(migration: Migration) -> Migration:
     own = tuple(one for one in migration.files if not one.name.startswith(MARK))
     carried = tuple(replace(one, name=name) for name, one in sorted(beside.items()))
     return replace(migration, files=own + carried)
-
-
-def _sections(migration: Migration) -> list[Section]:
-    return [one for one in (migration.up, migration.down, migration.verify) if one is not None]

@@ -229,18 +229,15 @@ def _restoring(
     said = given.get("conflict", Conflict.REFUSE)
     if said not in list(Conflict):
         raise _wrong(marker, file, "conflict")
+    paused = "pause_lag" in given or "pause_active" in given
     return replace(
         up.batches,
         restore=True,
         validate=(),
         conflict=Conflict(said),
         size=_size(given, marker, file, up.batches.size),
-        pauses=_pauses(given, marker, file) if _paused(given) else up.batches.pauses,
+        pauses=_pauses(given, marker, file) if paused else up.batches.pauses,
     )
-
-
-def _paused(given: Mapping[str, str]) -> bool:
-    return "pause_lag" in given or "pause_active" in given
 
 
 def _size(

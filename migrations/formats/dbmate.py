@@ -23,14 +23,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from migrations.errors import MarkerError
-from migrations.formats import Reading, only
+from migrations.formats import Reading
 from migrations.formats.checksum import checksum
 from migrations.formats.encoding import Legible, legible
+from migrations.formats.folder_reader import SqlFolderReader
 from migrations.formats.history_table import HistoryTable
 from migrations.formats.naming import (
     base_name,
     is_counted,
-    is_program,
     is_sql,
     named,
     ordered,
@@ -55,14 +55,10 @@ _NAME_REMEDY = "Name it like 20260102030405_add_users.sql: a number, an undersco
 HISTORY = HistoryTable("schema_migrations", "version varchar PRIMARY KEY")
 
 
-class Dbmate:
+class Dbmate(SqlFolderReader):
     """Reads one file per migration."""
 
     name = "dbmate"
-
-    def claims(self, names: Sequence[str]) -> Sequence[str]:
-        """The `.sql` files of the folder itself, and programs among them, to refuse them."""
-        return [name for name in names if "/" not in name and (is_sql(name) or is_program(name))]
 
     def detect(self, files: Sequence[SourceFile]) -> bool:
         """Whether a file has a marker line."""
@@ -76,12 +72,6 @@ class Dbmate:
         ordered(loaded)
         by_name = sorted(loaded, key=lambda migration: base_name(migration.files[0].name))
         return [HISTORY.noted(migration) for migration in by_name]
-
-    def rebuild(
-        self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
-    ) -> Migration:
-        """The migration of one file. Raises LoadError."""
-        return only(self.load(files, reading), files)
 
 
 @dataclass(frozen=True, slots=True)

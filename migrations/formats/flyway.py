@@ -34,9 +34,10 @@ from migrations.errors import (
     FormatError,
     VariableError,
 )
-from migrations.formats import Reading, only
+from migrations.formats import Reading
 from migrations.formats.encoding import text_of, text_or_fault
 from migrations.formats.flyway_settings import settings_of
+from migrations.formats.folder_reader import FolderReader
 from migrations.formats.history_table import HistoryTable
 from migrations.formats.naming import description, without_version
 from migrations.formats.native import is_ours
@@ -87,7 +88,7 @@ class _Named:
     file: SourceFile
 
 
-class Flyway:
+class Flyway(FolderReader):
     """See the module's text."""
 
     name = "flyway"
@@ -131,12 +132,6 @@ class Flyway:
         repeatables = [_repeatable(one, settings, reading) for one in named if one.kind == "R"]
         found = [*_with_baselines(loaded, baselines), *sorted(repeatables, key=description)]
         return [HISTORY.noted(migration) for migration in found]
-
-    def rebuild(
-        self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
-    ) -> Migration:
-        """The migration of a V, R or B file with what stands beside it. Raises LoadError."""
-        return only(self.load(files, reading), files)
 
 
 def _base(name: str) -> str:

@@ -16,7 +16,8 @@ import re
 from collections.abc import Sequence
 
 from migrations.errors import FileNameError
-from migrations.formats import Reading, only
+from migrations.formats import Reading
+from migrations.formats.folder_reader import FolderReader
 from migrations.formats.history_table import SQLX, HistoryTable, WithHistoryTable
 from migrations.formats.naming import base_name, is_program, is_sql, ordered, refuse_programs
 from migrations.formats.native import is_ours
@@ -39,7 +40,7 @@ HISTORY = HistoryTable(
 )
 
 
-class GolangMigrate:
+class GolangMigrate(FolderReader):
     """Reads one or two files per migration."""
 
     name = "golang-migrate"
@@ -76,12 +77,6 @@ class GolangMigrate:
         halves = [found for file in files if (found := _half(file)) is not None]
         loaded = ordered(paired(halves, self.name, reading))
         return [SQLX.noted(HISTORY.noted(migration)) for migration in loaded]
-
-    def rebuild(
-        self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
-    ) -> Migration:
-        """The migration of one pair. Raises LoadError."""
-        return only(self.load(files, reading), files)
 
 
 def _half(file: SourceFile) -> Half | None:

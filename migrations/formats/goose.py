@@ -24,13 +24,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from migrations.errors import EncodingError, MarkerError, VariableError
-from migrations.formats import Reading, only
+from migrations.formats import Reading
 from migrations.formats.encoding import Legible, legible
 from migrations.formats.envsub import MARKED, expanded
+from migrations.formats.folder_reader import SqlFolderReader
 from migrations.formats.history_table import HistoryTable
 from migrations.formats.naming import (
     is_counted,
-    is_program,
     is_sql,
     named,
     ordered,
@@ -66,14 +66,10 @@ HISTORY = HistoryTable(
 )
 
 
-class Goose:
+class Goose(SqlFolderReader):
     """Reads one file per migration."""
 
     name = "goose"
-
-    def claims(self, names: Sequence[str]) -> Sequence[str]:
-        """The `.sql` files of the folder itself, and Go migrations, to refuse them."""
-        return [name for name in names if "/" not in name and (is_sql(name) or is_program(name))]
 
     def detect(self, files: Sequence[SourceFile]) -> bool:
         """Whether a `.sql` file has a comment with `+goose`."""
@@ -85,12 +81,6 @@ class Goose:
         counted = [file for file in files if is_counted(file, _NAME, _MARK, _NAME_REMEDY)]
         loaded = [_migration(file, self.name, reading) for file in counted]
         return ordered([HISTORY.noted(migration) for migration in loaded])
-
-    def rebuild(
-        self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
-    ) -> Migration:
-        """The migration of one file. Raises LoadError."""
-        return only(self.load(files, reading), files)
 
 
 @dataclass(frozen=True, slots=True)

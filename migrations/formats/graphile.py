@@ -77,7 +77,9 @@ class GraphileMigrate:
 
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         """One migration per committed file. Raises LoadError."""
-        current = [file for file in files if _is_current(file.name)]
+        current = [
+            file for file in files if file.name == "current.sql" or file.name.startswith(_CURRENT)
+        ]
         inside = [file for file in files if file.name.startswith(_COMMITTED)]
         committed = [_committed(file) for file in inside or files if file not in current]
         found = {one.file.name: one for one in committed}
@@ -90,10 +92,6 @@ class GraphileMigrate:
     ) -> Migration:
         """The migration of one file. Raises LoadError."""
         return _migration(_committed(files[0]), self.name, reading)
-
-
-def _is_current(name: str) -> bool:
-    return name == "current.sql" or name.startswith(_CURRENT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ def read_module(file: SourceFile) -> Module:
         try:
             _add_function(module, node)
         except ModuleError as error:
-            if not _is_of_way_back(node):
+            if _WAY_BACK.isdisjoint(_named(node)):
                 raise
             faults.append(error)
     for marker, problem in _markers(text):
@@ -112,10 +112,6 @@ def _named(node: ast.stmt) -> list[str]:
             return [name for one in inner for name in _named(one)]
         case _:
             return []
-
-
-def _is_of_way_back(node: ast.stmt) -> bool:
-    return not _WAY_BACK.isdisjoint(_named(node))
 
 
 def _add_marker(module: Module, marker: SectionMarker, problem: str) -> None:

@@ -35,7 +35,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from migrations.errors import MarkerError
-from migrations.formats import Format, Reading, only
+from migrations.formats import Format, Reading
 from migrations.formats.baseline_marker import MARKER, as_up, baseline, through_of, with_baselines
 from migrations.formats.data import (
     automatic_down,
@@ -46,11 +46,11 @@ from migrations.formats.data import (
     with_checks,
 )
 from migrations.formats.encoding import legible
+from migrations.formats.folder_reader import SqlFolderReader
 from migrations.formats.history_table import HistoryTable
 from migrations.formats.markers import SECTIONS, SectionMarker, options_of
 from migrations.formats.naming import (
     base_name,
-    is_program,
     is_sql,
     ordered,
     refuse_programs,
@@ -80,7 +80,7 @@ _BY_NAME = (
 HISTORY = HistoryTable("gorp_migrations", "id text PRIMARY KEY, applied_at timestamptz")
 
 
-class SqlMigrate:
+class SqlMigrate(SqlFolderReader):
     """Reads one file per migration, whose version is in its name."""
 
     name = "sql-migrate"
@@ -88,10 +88,6 @@ class SqlMigrate:
     def detect(self, files: Sequence[SourceFile]) -> bool:
         """Whether a `.sql` file has a line that starts like `-- +migrate`."""
         return _marked(files) and not _by_name(files)
-
-    def claims(self, names: Sequence[str]) -> Sequence[str]:
-        """Every `.sql` file of the folder itself, and programs among them, to refuse them."""
-        return [name for name in names if "/" not in name and (is_sql(name) or is_program(name))]
 
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         """One migration per file. Raises LoadError."""
@@ -101,12 +97,6 @@ class SqlMigrate:
         baselines = [one for one in noted if one.replaces is not None]
         versioned = [one for one in noted if one.replaces is None]
         return with_baselines(ordered(versioned, _BY_NAME), baselines)
-
-    def rebuild(
-        self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
-    ) -> Migration:
-        """The migration of one file. Raises LoadError."""
-        return only(self.load(files, reading), files)
 
 
 class SqlMigrateByName(SqlMigrate):

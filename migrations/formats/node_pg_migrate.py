@@ -18,10 +18,11 @@ import re
 from collections.abc import Sequence
 
 from migrations.errors import MarkerError
-from migrations.formats import Reading, only
+from migrations.formats import Reading
 from migrations.formats.encoding import legible
+from migrations.formats.folder_reader import SqlFolderReader
 from migrations.formats.history_table import HistoryTable
-from migrations.formats.naming import base_name, is_program, is_sql, named, ordered, refuse_programs
+from migrations.formats.naming import base_name, is_sql, named, ordered, refuse_programs
 from migrations.formats.native import is_ours
 from migrations.formats.sections import assemble, build
 from migrations.formats.way_back import stopping_only_the_way_back
@@ -41,14 +42,10 @@ HISTORY = HistoryTable(
 )
 
 
-class NodePgMigrate:
+class NodePgMigrate(SqlFolderReader):
     """Reads one file per migration."""
 
     name = "node-pg-migrate"
-
-    def claims(self, names: Sequence[str]) -> Sequence[str]:
-        """The `.sql` files of the folder itself, and programs among them, to refuse them."""
-        return [name for name in names if "/" not in name and (is_sql(name) or is_program(name))]
 
     def detect(self, files: Sequence[SourceFile]) -> bool:
         """Whether a file bears the marker of an Up, and none the mark of another tool."""
@@ -63,12 +60,6 @@ class NodePgMigrate:
         refuse_programs(files, self.name)
         loaded = [_migration(file, self.name, reading) for file in files]
         return ordered([HISTORY.noted(migration) for migration in loaded])
-
-    def rebuild(
-        self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
-    ) -> Migration:
-        """The migration of one file. Raises LoadError."""
-        return only(self.load(files, reading), files)
 
 
 def _migration(file: SourceFile, format: str, reading: Reading) -> Migration:

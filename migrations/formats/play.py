@@ -19,10 +19,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from migrations.errors import MarkerError
-from migrations.formats import Reading, only
+from migrations.formats import Reading
 from migrations.formats.encoding import legible
+from migrations.formats.folder_reader import SqlFolderReader
 from migrations.formats.history_table import HistoryTable
-from migrations.formats.naming import base_name, is_program, is_sql, ordered, refuse_programs
+from migrations.formats.naming import base_name, ordered, refuse_programs
 from migrations.formats.native import is_ours
 from migrations.formats.sections import Body, assemble, build
 from migrations.formats.variables import NAME, not_declared
@@ -46,14 +47,10 @@ HISTORY = HistoryTable(
 )
 
 
-class PlayEvolutions:
+class PlayEvolutions(SqlFolderReader):
     """Reads one file per migration."""
 
     name = "play"
-
-    def claims(self, names: Sequence[str]) -> Sequence[str]:
-        """The `.sql` files of the folder itself, and programs among them, to refuse them."""
-        return [name for name in names if "/" not in name and (is_sql(name) or is_program(name))]
 
     def detect(self, files: Sequence[SourceFile]) -> bool:
         """Whether a file with a number for a name bears a marker."""
@@ -76,12 +73,6 @@ class PlayEvolutions:
         if loaded and notes:
             loaded[-1] = replace(loaded[-1], notes=(*loaded[-1].notes, *notes))
         return [HISTORY.noted(migration) for migration in loaded]
-
-    def rebuild(
-        self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
-    ) -> Migration:
-        """The migration of one file. Raises LoadError."""
-        return only(self.load(files, reading), files)
 
 
 def _is_marked(file: SourceFile) -> bool:

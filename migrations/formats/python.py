@@ -17,9 +17,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from migrations.errors import ModuleError
-from migrations.formats import Reading, only
+from migrations.formats import Reading
 from migrations.formats.checksum import module_checksum
 from migrations.formats.data_modules import data_migration, is_data_module
+from migrations.formats.folder_reader import FolderReader
 from migrations.formats.modules import Module, read_module, takes
 from migrations.formats.naming import base_name, ordered, without_version
 from migrations.formats.way_back import way_back
@@ -30,7 +31,7 @@ from migrations.model.version import NAME_REMEDY, version_and_name
 SUFFIX = ".py"
 
 
-class PythonModules:
+class PythonModules(FolderReader):
     """Reads one module per migration."""
 
     name = "python"
@@ -46,12 +47,6 @@ class PythonModules:
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         """One migration per module. Raises LoadError."""
         return ordered([phased(_migration(file, self.name)) for file in files])
-
-    def rebuild(
-        self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
-    ) -> Migration:
-        """The migration of one module. Raises LoadError."""
-        return only(self.load(files, reading), files)
 
 
 def _versioned(name: str) -> bool:

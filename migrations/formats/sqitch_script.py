@@ -28,7 +28,7 @@ from migrations.model.migration import (
     Statement,
     StatementKind,
 )
-from migrations.sql.grammar import GrammarError, RawStatement, parse, tree
+from migrations.sql.grammar import GrammarError, parse, tree
 from migrations.sql.psql_files import file_reads
 from migrations.sql.statements import is_session_setting
 
@@ -149,7 +149,7 @@ def _parts(file: SourceFile, text: str) -> Iterator[tuple[str, int | None]]:
     at = 0
     for item in control:
         line = data.count(b"\n", 0, item.start) + 1
-        if not _is_plain(item):
+        if item.node.kind not in (*_BEGINS, *_ENDS) or item.node.chain:
             word = data[item.start : item.end].decode().split(maxsplit=1)[0].upper()
             problem = f"{word} is more than the begin and the end of a transaction"
             raise PsqlScriptError(file.name, line, problem, "Let psql run the script")
@@ -157,10 +157,6 @@ def _parts(file: SourceFile, text: str) -> Iterator[tuple[str, int | None]]:
         yield _blank_elsewhere(data, at, item.start), ended
         at = item.end + (data[item.end : item.end + 1] == b";")
     yield _blank_elsewhere(data, at, len(data)), None
-
-
-def _is_plain(item: RawStatement) -> bool:
-    return item.node.kind in (*_BEGINS, *_ENDS) and not item.node.chain
 
 
 def _blank_elsewhere(data: bytes, start: int, end: int) -> str:

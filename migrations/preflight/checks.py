@@ -140,7 +140,11 @@ def _invalid_indexes(situation: Situation) -> Measured:
 
 def _in_the_way(situation: Situation) -> list[_Row]:
     """The locks that ours would wait for, of whatever is no autovacuum."""
-    return [row for row in _lockers(situation) if _conflicts(row) and not _is_autovacuum(row)]
+    return [
+        row
+        for row in _lockers(situation)
+        if conflicting(MODES[row["wanted"]], row["mode"]) and not _is_autovacuum(row)
+    ]
 
 
 def _lockers(situation: Situation) -> list[_Row]:
@@ -159,10 +163,6 @@ def _aged(row: _Row, now: float) -> _Row:
             for age, since in (("age", "since"), ("still", "still_since"))
         },
     }
-
-
-def _conflicts(row: _Row) -> bool:
-    return conflicting(MODES[row["wanted"]], row["mode"])
 
 
 def _is_autovacuum(row: _Row) -> bool:

@@ -206,16 +206,13 @@ class _Making:
             if len(columns) == 1:
                 self._take_turn(columns[0].name, ROW)
                 continue
-            free = [one for one in columns if self._is_free(one)]
+            free = [one for one in columns if one.name not in self._reference and is_different(one)]
             if any(self._turn[one.name] == ROW for one in free):
                 continue
             if free:
                 self._take_turn(free[-1].name, ROW)
                 continue
             self._count_together([one.name for one in columns])
-
-    def _is_free(self, column: RowColumn) -> bool:
-        return column.name not in self._reference and is_different(column)
 
     def _count_together(self, names: Sequence[str]) -> None:
         """Columns of few values count like the digits of a number."""

@@ -168,11 +168,11 @@ def _gaps(work: Work, histories: Mapping[str, History]) -> dict[str, Halt]:
 
 
 def _there(histories: Mapping[str, History]) -> set[str]:
-    return {version for version, one in histories.items() if version and _is_there(one)}
-
-
-def _is_there(history: History) -> bool:
-    return history.applied or bool(history.steps) or history.doubtful is not None
+    return {
+        version
+        for version, one in histories.items()
+        if version and (one.applied or one.steps or one.doubtful is not None)
+    }
 
 
 def _cut_at_stop(decisions: list[StepDecision]) -> tuple[StepDecision, ...]:

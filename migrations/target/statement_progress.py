@@ -17,12 +17,10 @@ def _progress(row: Mapping[str, Any]) -> str:
     if row["what"] is None:
         return ""
     phase = f": {escaped(row['phase'])}" if row["phase"] else ""
-    share = f", {_percent(row)} %" if row["total"] else ""
+    share = ""
+    if row["total"]:
+        share = f", {int(100 * min((row['done'] or 0) / row['total'], 1))} %"
     return f"{escaped(row['what'])}{phase}{share}"
-
-
-def _percent(row: Mapping[str, Any]) -> int:
-    return int(100 * min((row["done"] or 0) / row["total"], 1))
 
 
 def _blocked(row: Mapping[str, Any]) -> str:

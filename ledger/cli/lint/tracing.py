@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ledger.cli.app.command import Session
     from ledger.cli.lint.evidence import TraceEvidence
     from migrations.model.migration import Migration
-    from migrations.model.traces import TracedStatement
 
 UNTRACED_TOLD = 5
 """Statements that people are told of; `ledger plan --trace` shows all."""
@@ -103,7 +102,9 @@ async def _of_fleet(
 def _untraced(traced: Traced, folder: Path) -> Iterator[str]:
     """What the trace could not see, and what it lacked, in a few lines."""
     # Of what runs outside of transactions enough is known, unless it fails.
-    told = [one for one in traced.trace.statements if one.untraced and _matters(one)]
+    told = [
+        one for one in traced.trace.statements if one.untraced and (one.fails or one.transactional)
+    ]
     for one in told[:UNTRACED_TOLD]:
         place = f"{escaped(shown_path(folder, one.file))}:{one.line}"
         yield f"{place}: {escaped(one.statement)} is not traced: {one.untraced}"
@@ -113,7 +114,3 @@ def _untraced(traced: Traced, folder: Path) -> Iterator[str]:
         yield f"Not in the scratch database: {what}: {why}"
     if traced.unsized:
         yield f"How large the tables are is not known: {traced.unsized}"
-
-
-def _matters(one: TracedStatement) -> bool:
-    return one.fails or one.transactional

@@ -20,9 +20,9 @@ from ledger.cli.app.options import (
     RolloutOptions,
     WaitOptions,
 )
-from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
+from ledger.cli.app.output import Output, OutputFormat, OutputOption
 from ledger.cli.rollout.plan import plan_request, shown
-from ledger.cli.rollout.watch import stay
+from ledger.cli.rollout.watch import start_and_stay
 from ledger.domain.wording import number_of
 from ledger.errors import WrongArgument
 
@@ -208,9 +208,7 @@ async def _travel(
         )
         preview = await session.ledger.rollouts.plan(request)
         confirm(session.ledger.name, _facts(preview, adoption), yes=yes)
-        rollout = await session.ledger.rollouts.start(preview)
-        say(f"rollout {rollout} started")
-        return await stay(session, rollout, waiting, output)
+        return await start_and_stay(session, preview, waiting, output)
 
 
 def _facts(preview: Plan, adoption: Adoption) -> list[str]:

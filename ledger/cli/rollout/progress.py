@@ -68,13 +68,10 @@ def display(known: Collection[Attempt] = ()) -> Iterator[Display]:
     count = TextColumn("{task.completed:,.0f}/{task.total:,.0f}", justify="right")
     # Where there is no room, the notes go on in a line of their own, and no number is cut.
     note = TextColumn("{task.fields[note]}", table_column=Column(no_wrap=False))
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=_bar_width()), count, note)
+    bar = BarColumn(bar_width=BAR_MOST if width_of(sys.stderr) >= WIDE else BAR_LEAST)
+    columns = (TextColumn("{task.description}"), bar, count, note)
     with Progress(*columns, console=console(stderr=True)) as bars:
         yield Bars(bars, known)
-
-
-def _bar_width() -> int:
-    return BAR_MOST if width_of(sys.stderr) >= WIDE else BAR_LEAST
 
 
 class News:

@@ -33,7 +33,8 @@ async def retry_facts(session: Session, rollout: str, tried: Sequence[str]) -> l
     facts += _left_alone(others, STILL)
     if course.status != "halted":
         return facts
-    counted = await rollouts.counted(rollout) - sum(map(_counts, chosen))
+    forgiven = (one for one in chosen if one.status == "failed" and not one.accepted)
+    counted = await rollouts.counted(rollout) - sum(one.databases for one in forgiven)
     allowed = budget.allowed(course.total, course.plan.budget)
     if counted > allowed:
         more = number_of(counted, "failure")
@@ -169,7 +170,3 @@ def _names(names: Sequence[str], number: int) -> str:
 def why(cause: DatabaseGroup) -> str:
     """What went wrong, behind a colon; nothing where nobody knows."""
     return f": {cause.problem}" if cause.problem else ""
-
-
-def _counts(cause: DatabaseGroup) -> int:
-    return cause.databases if cause.status == "failed" and not cause.accepted else 0

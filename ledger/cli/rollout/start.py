@@ -29,7 +29,7 @@ from ledger.cli.app.trace import TraceOption
 from ledger.cli.lint.commands import options_of
 from ledger.cli.rollout.plan import facts, plan_request, show_plan
 from ledger.cli.rollout.trace import traced_plan
-from ledger.cli.rollout.watch import stay
+from ledger.cli.rollout.watch import start_and_stay
 from ledger.errors import WrongArgument
 from migrations.clock import SYSTEM_CLOCK
 
@@ -324,9 +324,7 @@ async def down(
         known = facts(preview, await session.ledger.rollouts.lost(preview))
         known.append(f"as rollout {preview.rollout}")
         confirm(session.ledger.name, known, yes=yes, typed=preview.rollout)
-        rollout = await session.ledger.rollouts.start(preview)
-        say(f"rollout {rollout} started")
-        return await stay(session, rollout, waiting, Output(output))
+        return await start_and_stay(session, preview, waiting, Output(output))
 
 
 async def travel_with(
@@ -360,9 +358,7 @@ async def travel_with(
         if dry_run or not preview.databases:
             return _only_shown(preview, output)
         confirm(session.ledger.name, facts(preview), yes=yes)
-        rollout = await session.ledger.rollouts.start(preview)
-        say(f"rollout {rollout} started")
-        return await stay(session, rollout, waiting, output)
+        return await start_and_stay(session, preview, waiting, output)
 
 
 def _only_shown(preview: Plan, output: Output) -> ExitCode:

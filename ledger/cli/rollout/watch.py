@@ -21,11 +21,21 @@ from migrations.clock import SYSTEM_CLOCK
 from migrations.printable import escaped
 
 if TYPE_CHECKING:
+    from ledger.service.plans import Plan
     from ledger.service.status import RolloutStatus
 
 TROUBLES = ("failed", *IN_DOUBT)
 STILL = ("halted", "paused")
 """A rollout in one of these stays as it is until a person speaks, once nothing runs any more."""
+
+
+async def start_and_stay(
+    session: Session, preview: Plan, waiting: WaitOptions, output: Output
+) -> ExitCode:
+    """Start the rollout that was shown and agreed to, and stay with it."""
+    rollout = await session.ledger.rollouts.start(preview)
+    say(f"rollout {rollout} started")
+    return await stay(session, rollout, waiting, output)
 
 
 async def stay(

@@ -122,13 +122,11 @@ class Recipe:
                 f"the recipe {self.name} needs {', '.join(missing)}; for example: "
                 f"ledger create NAME --recipe {self.name} {self.example}"
             )
-        foreign = [name for name, there in has.items() if there and not self._knows(name)]
+        known = {*self.needs, *self.takes}
+        foreign = [name for name, there in has.items() if there and name not in known]
         if foreign:
             raise WrongCreation(f"the recipe {self.name} takes no --{foreign[0]}; leave it out")
         self._check_columns(given)
-
-    def _knows(self, name: str) -> bool:
-        return name in self.needs or name in self.takes
 
     def _check_columns(self, given: Given) -> None:
         if len(given.columns) > 1 and not self.several:
