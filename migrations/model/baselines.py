@@ -17,7 +17,10 @@ from typing import Protocol
 
 from migrations.model.version import version_key
 
-NOT_FOR_THIS = "the database has all that the baseline stands for"
+NOT_FOR_THIS = (
+    "the database has all that the baseline stands for, as far as the folder names it; of files "
+    "that are gone it names the last"
+)
 OLD_FILES = "the database has a history, so the files that the baseline stands for run instead"
 STANDS_FOR = "{baseline} stands in its place"
 GAP = (

@@ -42,7 +42,7 @@ from migrations.model.migration import Options, Program
 from migrations.running.plan import Execute
 from migrations.running.psql_environment import PsqlPlace, application_name, environment
 from migrations.running.retry import AT_THE_END, StatementFailed, failed_at, retrying
-from migrations.sql.psql_files import expanded
+from migrations.sql.psql_files import expanded, scripts
 from migrations.sql.psql_script import open_transaction, prologue
 from migrations.sql.psql_shell import checked
 from migrations.target.entries import NewEntry, State, entry_for
@@ -242,6 +242,9 @@ def _lay_out(folder: Path, program: Program) -> Path:
         place = here / one.name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(one.content)
+    for text, name in scripts(program):
+        if name != program.file and (watched := checked(text, name)) != text:
+            (here / name).write_bytes(watched.encode())
     return here
 
 

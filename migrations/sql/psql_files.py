@@ -67,24 +67,24 @@ def expanded(program: Program) -> str:
 
 
 def scripts(program: Program) -> Iterator[tuple[str, str]]:
-    """The script and every other that it includes, each as psql reads it, by itself; its folder."""
+    """The script and every other that it includes, each as psql reads it, by itself; its name."""
     contents, seen = _contents(program), set[str]()
-    waiting = [(program.text, posixpath.dirname(program.file))]
+    waiting = [(program.text, program.file)]
     while waiting:
-        text, folder = waiting.pop()
-        yield text, folder
+        text, name = waiting.pop()
+        yield text, name
         for one in file_reads(text):
-            place = _place(one, folder)
+            place = _place(one, posixpath.dirname(name))
             if one.script and place in contents and place not in seen:
                 seen.add(place)
-                inner = contents[place].decode(errors="replace")
-                waiting.append((inner, posixpath.dirname(place)))
+                waiting.append((contents[place].decode(errors="replace"), place))
 
 
 def leaves(program: Program, variables: Iterable[tuple[str, str]]) -> tuple[int, str] | None:
     """As `reaches_out`, of the script and all that it includes: each by itself, and together."""
     known, names = tuple(variables), _contents(program).keys()
-    for text, folder in scripts(program):
+    for text, name in scripts(program):
+        folder = posixpath.dirname(name)
         reads = [one for one in file_reads(text) if one.script and _place(one, folder) in names]
         if found := reaches_out(text, known, names, {one.path for one in reads}):
             return found

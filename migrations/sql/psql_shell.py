@@ -81,17 +81,26 @@ _WHOLE_LINES = frozenset({"copy", "!"})
 """Commands for which a backquote is a letter like any other."""
 _BACKQUOTED = re.compile(r"`([^`\n]*)`")
 _ENDING = (
-    'echo "psql:{file}:{line}: error: a program {where} failed (exit status $?)" >&2; kill $PPID;'
+    'echo "psql:{file}:{line}: error: a program {where} failed (exit status $?)" >&2; kill $PPID'
 )
+_WATCHING = "trap 'case $? in 0) ;; *) {ending};; esac' EXIT; "
+"""In front of a command of the shell: what ends it ends psql, too, when it has failed."""
 _FED = "141"
 """How a program ends that feeds another one which has had enough (SIGPIPE)."""
 _FOUND_NOTHING = "1|141"
 _SEARCHES = re.compile(r"\s*(?:[A-Za-z_]\w*=\S*\s+)*(?:[efz]?grep|diff|cmp|comm)\b")
 """Programs that say with 1 that there is nothing, and with more that they could not look."""
-_STAGE = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"|\\.|\|\||(?P<pipe>\|)", re.DOTALL)
+_STAGE = re.compile(
+    r"'[^']*'|\"(?:[^\"\\]|\\.)*\"|\\.|(?<![^\s;|&])#.*|(?P<list>\|\||&&|;)|(?P<pipe>\|)", re.DOTALL
+)
+"""What a command of the shell consists of, as far as its pipes go."""
 _COMPOUND = re.compile(r"[(){}]|\b(?:if|for|while|until|case)\b")
 """What has pipelines inside of it: left as it is written."""
-_COPY_PROGRAM = re.compile(r"\bfrom\s+program\s+('(?:[^']|'')*')", re.IGNORECASE)
+_SAFE = re.compile(r"[\w ./+-]+")
+"""Names that the shell may be given in quotes."""
+_PIPED = frozenset({"g", "gx", "o", "out", "w", "write"})
+"""Commands that may give what comes to a program: what stands behind a bar is its line."""
+_COPY_PROGRAM = re.compile(r"\b(?:from|to)\s+program\s+('(?:[^']|'')*')", re.IGNORECASE)
 _FOREIGN = frozenset({"LAST_ERROR_MESSAGE", "DBNAME", "USER", "HOST", "PORT", "ENCODING"})
 """Variables of psql's own that say what others wrote."""
 
@@ -140,24 +149,38 @@ def _reads_otherwise(text: str) -> tuple[int, str] | None:
 
 
 def checked(text: str, file: str) -> str:
-    """The script, called `file`, in which a program that fails in backquotes ends psql.
+    """The script, called `file`, in which a program that fails ends psql.
 
-    psql itself takes what such a program wrote, nothing perhaps, and goes on; so does it for one
-    that feeds another, of `\\copy … from program` too. No line moves.
+    psql itself takes what a program in backquotes wrote, nothing perhaps, and goes on; so does it
+    behind `\\!` and what it writes to, and where one fails that feeds another, of `\\copy` too. No
+    line moves.
     """
+    file = file if _SAFE.fullmatch(file) else "a script beside"
     pieces, done = [], 0
     for at, word, rest in words(text):
-        start, line = at + 1 + len(word), text.count("\n", 0, at) + 1
-        known = {"file": file, "line": line}
-        if word == "copy" and (found := _COPY_PROGRAM.search(rest)):
+        command, bar, _ = word.partition("|")
+        start = at + 1 + len(command if bar else word)
+        if start <= done:
+            # A letter of a line that the shell was given as a whole.
+            continue
+        end = text.find("\n", start)
+        whole = text[start : len(text) if end < 0 else end]
+        known = {"file": file, "line": text.count("\n", 0, at) + 1}
+        if command == "copy" and (found := _COPY_PROGRAM.search(rest)):
             program = found[1][1:-1].replace("''", "'")
-            watched = _watched(program, _ENDING.format(where="in a pipe", **known), whole=False)
+            watched = _piped(program, _ENDING.format(where="in a pipe", **known))
             quoted = "''".join(watched.split("'"))
             replaced = f"{rest[: found.start(1)]}'{quoted}'{rest[found.end(1) :]}"
-        elif word not in _WHOLE_LINES and "`" in rest:
+        elif command == "!" and whole.strip():
+            rest = whole
+            replaced = f" {_watched(whole, _ENDING.format(where='of the shell', **known))}"
+        elif command in _PIPED and (at_bar := _bar(whole)) is not None:
+            rest, ending = whole, _ENDING.format(where="that is written to", **known)
+            replaced = f"{whole[:at_bar]}|{_watched(whole[at_bar + 1 :], ending)}"
+        elif command not in _WHOLE_LINES and "`" in rest:
             ending = _ENDING.format(where="in backquotes", **known)
             parts = _BACKQUOTED.split(rest)
-            parts[1::2] = [f"`{_watched(one, ending, whole=True)}`" for one in parts[1::2]]
+            parts[1::2] = [f"`{_watched(one, ending)}`" for one in parts[1::2]]
             replaced = "".join(parts)
         else:
             continue
@@ -166,23 +189,39 @@ def checked(text: str, file: str) -> str:
     return "".join([*pieces, text[done:]])
 
 
-def _watched(command: str, ending: str, *, whole: bool) -> str:
-    """A command of the shell whose every program in a pipe ends psql when it fails.
+def _bar(rest: str) -> int | None:
+    """Where a command's program begins, behind options in parentheses; `None` if it has none."""
+    bare = _GROUP.sub(lambda found: " " * len(found[0]), rest)
+    at = len(bare) - len(bare.lstrip())
+    return at if bare[at : at + 1] == "|" else None
 
-    The last one does if it is watched as a `whole`.
-    """
-    last = f" || {{ {ending} }}" if whole else ""
-    pipes = [one.start() for one in _STAGE.finditer(command) if one["pipe"]]
-    if not pipes or _COMPOUND.search(command):
-        return f"{command}{last}"
-    ends = zip([0, *(at + 1 for at in pipes)], [*pipes, len(command)], strict=True)
-    *feeding, end = [command[first:behind].strip() for first, behind in ends]
-    fed = [
-        f"{{ {one} || case $? in {_FOUND_NOTHING if _SEARCHES.match(one) else _FED}) ;; "
-        f"*) {ending}; esac; }}"
-        for one in feeding
-    ]
-    return " | ".join([*fed, end]) + last
+
+def _watched(command: str, ending: str) -> str:
+    """A command of the shell that ends psql when it fails, or what feeds another one in it."""
+    return f"{_WATCHING.format(ending=ending)}{_piped(command, ending)}"
+
+
+def _piped(command: str, ending: str) -> str:
+    """A command of the shell in which every program that feeds another ends psql when it fails."""
+    if _COMPOUND.search(command):
+        return command
+    pieces, stages, at = [], list[str](), 0
+    for one in (*_STAGE.finditer(command), None):
+        if one is not None and not (one["list"] or one["pipe"]):
+            continue
+        stage = command[at : one.start() if one else len(command)]
+        if one is not None and one["pipe"]:
+            stages.append(_feeding(stage, ending))
+        else:
+            pieces.append("|".join([*stages, stage]) + (one[0] if one else ""))
+            stages = []
+        at = one.end() if one else len(command)
+    return "".join(pieces)
+
+
+def _feeding(stage: str, ending: str) -> str:
+    fine = _FOUND_NOTHING if _SEARCHES.match(stage) else _FED
+    return f" {{ {stage.strip()} || case $? in {fine}) ;; *) {ending}; exit 1;; esac; }} "
 
 
 def _stays(

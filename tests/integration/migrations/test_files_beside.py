@@ -115,3 +115,16 @@ async def test_a_program_in_backquotes_that_succeeds_gives_its_value(
     outcome = await world.up(migration, programs=ALLOWED, psql_shell=True)
     assert outcome.verdict is Verdict.DONE, outcome.failure
     assert await world.value("SELECT id FROM colours") == 7
+
+
+@pytest.mark.parametrize("line", ["\\! false", "\\set x `false`", "SELECT 1 \\g | false"])
+async def test_a_program_that_an_included_script_starts_may_not_fail_either(
+    world: World, tmp_path: Path, line: str
+) -> None:
+    files = {**FILES, "parts/more.sql": f"SELECT 1;\n{line}\n"}
+    migration = registered(written(tmp_path, files))
+    outcome = await world.up(migration, programs=ALLOWED, psql_shell=True)
+    assert outcome.failure is not None
+    assert (outcome.failure.file, outcome.failure.line) == ("parts/more.sql", 2)
+    assert "failed (exit status" in outcome.failure.message
+    assert not await world.has("colours")

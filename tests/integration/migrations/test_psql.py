@@ -311,6 +311,8 @@ FAILS_IN_A_PIPE = [
     "\\set x `echo 'a|b' | cat | grep -q c`",
     "\\set x `grep x /nowhere/nosuch | wc -l`",
     "\\copy colours from program 'sed s/a/b/ /nowhere/nosuch | cat' csv",
+    "\\copy colours to program 'false | cat' csv",
+    "\\set x `true; false | cat`",
     "\\copy colours from program 'sed ''s/a|b/c/'' /nowhere/nosuch | cat' csv",
 ]
 HOLDS_IN_A_PIPE = [
@@ -340,3 +342,53 @@ async def test_a_pipe_that_does_its_work_does_it(world: World, line: str, x: str
     outcome = await world.up(one, programs=ALLOWED, psql_shell=True)
     assert outcome.verdict is Verdict.DONE, outcome.failure
     assert await world.value("SELECT x FROM colours") == x
+
+
+FAILS_IN_THE_SHELL = [
+    "\\! false",
+    "\\! echo a; exit 3",
+    "\\! /nowhere/nosuch",
+    "\\! grep -q x /nowhere/nosuch # a comment",
+    "\\! false | cat",
+    "\\! cd / && false | cat",
+    "\\! printf 'a\\n' | grep -q b",
+    "SELECT 1 \\g | false",
+    "SELECT 1 \\g (format=unaligned tuples_only=on) | false",
+    "SELECT 1 \\gx |cat /nowhere/nosuch",
+    "\\o |false",
+]
+HOLDS_IN_THE_SHELL = [
+    "\\! true;",
+    "\\! true &",
+    "\\! true # and | nothing | else",
+    "\\! echo 'a|b' | grep b | cat",
+    "\\! cd / && ls | head -n 1",
+    "\\! false || true",
+    "\\! printf '%s\\n' a | cat",
+    "\\! if false; then false; fi",
+    "\\set x `echo 3;`",
+    "SELECT 1 \\g | cat",
+    "\\o | cat",
+    "\\o /dev/null",
+    "SELECT '\\! false';",
+    "-- \\! false",
+]
+
+
+@pytest.mark.parametrize("line", FAILS_IN_THE_SHELL)
+async def test_a_program_of_the_shell_that_fails_ends_the_script(world: World, line: str) -> None:
+    end = "\n\\o\n" if line.startswith("\\o") else "\n"
+    one = script(f"CREATE TABLE colours (id int);\n{line}{end}SELECT 1;\n")
+    outcome = await world.up(one, programs=ALLOWED, psql_shell=True)
+    assert outcome.failure is not None
+    assert (outcome.failure.file, outcome.failure.line) == ("1_a.up.sql", 2)
+    assert "failed (exit status" in outcome.failure.message
+    assert not await world.has("colours")
+
+
+@pytest.mark.parametrize("line", HOLDS_IN_THE_SHELL)
+async def test_a_program_of_the_shell_that_does_its_work_does_it(world: World, line: str) -> None:
+    one = script(f"CREATE TABLE colours (id int);\n{line}\nSELECT 1;\n")
+    outcome = await world.up(one, programs=ALLOWED, psql_shell=True)
+    assert outcome.verdict is Verdict.DONE, outcome.failure
+    assert await world.has("colours")
