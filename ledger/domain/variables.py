@@ -10,15 +10,37 @@ planned: a label that changes later changes nothing in it, and its rollback undo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Protocol
 
 from ledger.contracts.registry import DatabaseValues, MigrationRef, Variable
 from ledger.contracts.reports import Event
 from ledger.contracts.rollout_events import RolloutPlanned, WavePlanned
-from ledger.domain.refusals import RequestRefusal, listed
+from ledger.domain.refusals import InvalidArgument, RequestRefusal, listed
+from migrations.likeness import nearest
 
 Values = tuple[tuple[str, str], ...]
 """Names and values, sorted."""
+
+
+class Filled(Protocol):
+    """A migration, which knows the variables that its text was filled with."""
+
+    @property
+    def variables(self) -> Sequence[str]:
+        """Their names."""
+
+
+class UnknownVariable(InvalidArgument):
+    """Somebody gave a value to a name that no migration of the folder has as a placeholder."""
+
+    def __init__(self, name: str, known: Collection[str]) -> None:
+        like = nearest(name, known)
+        way = f"write --var {like}=VALUE, or leave it out" if like else "leave it out"
+        if not like and known:
+            way = f"there are {listed(sorted(known))}; correct it, or leave it out"
+        super().__init__(f"no migration of the folder uses the variable {name!r} of --var; {way}")
+        self.name = name
 
 
 class UndeclaredVariables(RequestRefusal):
@@ -57,6 +79,27 @@ class DifferentValues(RequestRefusal):
         )
         self.database = database
         self.variable = variable
+
+
+def refuse_unknown(
+    said: Iterable[str], migrations: Iterable[Filled], beside: Collection[str] = ()
+) -> None:
+    """Refuse a name that was said for one rollout and means nothing in its folder.
+
+    What is declared for the project may be for others. What files `beside` the folder use is known.
+    Raises `UnknownVariable`.
+    """
+    known = {*beside, *(name for migration in migrations for name in migration.variables)}
+    for name in said:
+        if name not in known:
+            raise UnknownVariable(name, known)
+
+
+def unneeded(said: Iterable[str], pending: Iterable[Filled]) -> list[str]:
+    """What whoever agrees should know of names that nothing pending uses, in words."""
+    used = {name for migration in pending for name in migration.variables}
+    return [f"variable {name} changes nothing: no pending migration uses it"
+            for name in said if name not in used]  # fmt: skip
 
 
 def samples(declared: Sequence[Variable]) -> dict[str, str]:

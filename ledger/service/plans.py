@@ -36,7 +36,7 @@ from ledger.domain.rehearsals import KnownRehearsal, RehearsalRule, that_counts
 from ledger.domain.rollback import left_to_undo, retired_text
 from ledger.domain.selection_words import select
 from ledger.domain.states import ENDED
-from ledger.domain.variables import described
+from ledger.domain.variables import described, refuse_unknown, unneeded
 from ledger.errors import NoSuchRollout
 from ledger.service.applied_values import IN_FORCE, applied_values
 from ledger.service.bundles import BundleService, Folder, Registered
@@ -75,6 +75,8 @@ class PlanRequest:
     """Who asks, and why."""
     variables: Sequence[Variable] = ()
     """What placeholders stand for; everything that is declared."""
+    said: Sequence[str] = ()
+    """The names of those that were given for this plan alone: the folder has to know them."""
     format: str | None = None
     """Of the folder's files; found by looking when it is `None`."""
     psql: bool = False
@@ -166,7 +168,8 @@ class Plan:
         """What whoever confirms it should know, with what loading the files has noted."""
         written = [note for ref in self.steps for note in ref.notes]
         folder = self.folder.notes if self.folder else ()
-        return (*self.pending.notes, *folder, *(written if self.direction == "up" else ()))
+        idle = unneeded(self.request.said, self.steps)
+        return (*self.pending.notes, *folder, *idle, *(written if self.direction == "up" else ()))
 
     @property
     def already_everywhere(self) -> int:
@@ -211,6 +214,7 @@ class Planner:
             folder = await self._bundles.read(
                 request.folder, request.format, request.variables, psql=request.psql
             )
+            refuse_unknown(request.said, folder.registration.migrations)
         bundle = folder.registration if folder else await self._registered_bundle(request)
         return await self._draw(request, self._encoder.new_id(), bundle, folder, position)
 

@@ -89,12 +89,16 @@ class CheckFile:
 
 @dataclass(frozen=True, slots=True)
 class Fixtures:
-    """All that a folder's rehearsal plays, by version; `unread` are files that nothing reads."""
+    """All that a folder's rehearsal plays, by version; `unread` are files that nothing reads.
+
+    `mentioned` are the variables whose names stand in any of them.
+    """
 
     first: SeedFile | None = None
     before: Mapping[str, SeedFile] = field(default_factory=dict)
     after: Mapping[str, CheckFile] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
+    mentioned: frozenset[str] = frozenset()
 
 
 def load_fixtures(
@@ -112,20 +116,27 @@ def load_fixtures(
     """
     names = _names(folder, needed)
     known = {name: one.version for one in migrations for name in (one.version, one.label)}
-    values = variables or {}
+    values, mentioned = variables or {}, set[str]()
+
+    def text_in(name: str) -> tuple[str, str]:
+        shown, text = _text(folder, name)
+        mentioned.update(one for one in values if one in text)
+        return shown, text
+
     before: dict[str, SeedFile] = {}
     after: dict[str, CheckFile] = {}
     for name in names:
         if name.endswith(BEFORE):
             version = _version(folder, name, BEFORE, known, before)
-            before[version] = _seeds(*_text(folder, name), values)
+            before[version] = _seeds(*text_in(name), values)
         elif name.endswith(AFTER):
             version = _version(folder, name, AFTER, known, after)
-            after[version] = _checks(*_text(folder, name), values)
-    first = _seeds(*_text(folder, FIRST), values) if FIRST in names else None
+            after[version] = _checks(*text_in(name), values)
+    first = _seeds(*text_in(FIRST), values) if FIRST in names else None
     played = tuple(name for name in names if name == FIRST or name.endswith((BEFORE, AFTER)))
     unread = tuple(_shown(folder, name) for name in names if name not in played)
-    return Fixtures(first, before, after, unread if played or needed else ())
+    return Fixtures(first, before, after, unread if played or needed else (),
+                    frozenset(mentioned))  # fmt: skip
 
 
 def _names(folder: Path, needed: bool) -> list[str]:

@@ -35,6 +35,11 @@ def declared(given: Sequence[str] | None, settings: Settings) -> tuple[Variable,
     return tuple(found[name] for name in sorted(found))
 
 
+def names_said(given: Sequence[str] | None) -> tuple[str, ...]:
+    """The names of `--var`, in the order in which they are looked at."""
+    return tuple(sorted(one.partition("=")[0].strip() for one in given or ()))
+
+
 def loaded_here(
     ctx: typer.Context,
     folder: Path,
@@ -47,12 +52,15 @@ def loaded_here(
 
     `psql` is a person's leave to take scripts that only psql understands.
 
-    Raises `WrongArgument` when they need a variable that only a label has a value for.
+    Raises `WrongArgument` when they need a variable that only a label has a value for, and
+    `UnknownVariable` for one that none of them needs.
     """
+    from ledger.domain.variables import refuse_unknown
     from migrations.formats.bundle import load_folder
 
     variables = declared(given, flags_of(ctx).load().settings)
     migrations = load_folder(folder, format, reading_of(variables, psql=psql)).migrations
+    refuse_unknown(names_said(given), migrations)
     needed = {name for migration in migrations for name in migration.variables}
     for variable in variables:
         if variable.label is not None and variable.name in needed:

@@ -14,7 +14,7 @@ from ledger.cli.app.confirm import UnaskedYesOption, announce
 from ledger.cli.app.help_page import WRITTEN, CommandGroup
 from ledger.cli.app.options import MIGRATIONS, FolderOption, FormatOption, ReasonOptions, VarOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
-from ledger.cli.app.variables import declared
+from ledger.cli.app.variables import declared, names_said
 from ledger.cli.bundle.create import KindOptions, RecipeOptions
 from migrations.printable import escaped
 
@@ -106,10 +106,13 @@ async def register_folder(
 
     The same content again is harmless; a changed `up` under a known version is refused.
     """
+    from ledger.domain.variables import refuse_unknown
+
     async with opened(ctx) as session:
         variables = declared(var, session.settings)
         bundles = session.ledger.bundles
         known = await bundles.read(folder, format, variables, psql=allow_psql)
+        refuse_unknown(names_said(var), known.registration.migrations)
         announce(session.ledger.name, [f"store the migrations of {folder}"])
         registered = await bundles.record(known, why.asked())
     from ledger.domain.wording import number_of

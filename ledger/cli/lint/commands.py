@@ -18,7 +18,7 @@ from ledger.cli.app.help_page import OUTPUT
 from ledger.cli.app.output import Output, OutputFormat, say, write_document
 from ledger.cli.app.scratch import ScratchOptions
 from ledger.cli.app.trace import TraceOption
-from ledger.cli.app.variables import declared, reading_of
+from ledger.cli.app.variables import declared, names_said, reading_of
 from ledger.cli.lint.scope import JudgedOptions, Scope, place_of, scope_of, shown_path, sizes_of
 from ledger.cli.lint.tracing import told_trace
 from migrations.clock import SYSTEM_CLOCK
@@ -184,12 +184,13 @@ async def _loaded(
     place: NamedFiles, which: JudgedOptions, settings: Settings
 ) -> tuple[Migration, ...]:
     """Every migration of the folder; a variable of a label stands there with its sample."""
-    from ledger.domain.variables import samples
+    from ledger.domain.variables import refuse_unknown, samples
     from migrations.formats.bundle import load_folder
 
     variables = declared(which.var, settings)
     reading = replace(reading_of(variables, psql=True), variables=samples(variables))
     bundle = await asyncio.to_thread(load_folder, place.folder, which.format, reading)
+    refuse_unknown(names_said(which.var), bundle.migrations)
     return bundle.migrations
 
 

@@ -17,7 +17,7 @@ from ledger.cli.app.options import ReasonOptions
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.schemas import schemas_in
 from ledger.cli.app.scratch import EMPTY, FOLDER, ScratchOptions, say_left_over
-from ledger.cli.app.variables import declared, reading_of
+from ledger.cli.app.variables import declared, names_said, reading_of
 from ledger.cli.db.options import TimeoutOptions, refuse_unwritable
 from ledger.cli.rehearsal.choice import RehearsalChoice, RehearsalWish, chosen
 from ledger.cli.rehearsal.options import RehearsedOptions, ResultOptions
@@ -70,7 +70,7 @@ async def rehearse_folder(
     hold. Rows come from tests/VERSION.before.sql, checks from tests/VERSION.after.sql. The scratch
     database is dropped afterwards. Ends with 1 if a migration failed.
     """
-    from ledger.domain.variables import samples
+    from ledger.domain.variables import refuse_unknown, samples
     from migrations.rehearsal.fixtures import load_fixtures
 
     settings, target = flags_of(ctx).load().settings, schemas_in(which.schema)[0]
@@ -82,6 +82,7 @@ async def rehearse_folder(
     fixtures = load_fixtures(
         home, migrations, needed=which.fixtures is not None, variables=samples(variables)
     )
+    refuse_unknown(names_said(which.var), migrations, fixtures.mentioned)
     kind = where.source[0]
     wanted = RehearsalWish(which.every, which.after, kind, where.fleet_database or "")
     choice = await chosen(ctx, which.folder, which.format, variables, migrations, wanted)

@@ -12,7 +12,7 @@ from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.local_work import NOBODY_LOOKS, at_work, say_heard
 from ledger.cli.app.options import ReasonOptions, RolloutOptions
 from ledger.cli.app.output import Output
-from ledger.cli.app.variables import declared, reading_of
+from ledger.cli.app.variables import declared, names_said, reading_of
 from ledger.cli.fleet.check import PATIENCE_S
 from ledger.domain.wording import number_of
 
@@ -33,12 +33,14 @@ async def look(
 ) -> ExitCode:
     """Show what adopting would find in each database; nothing is written in any."""
     from ledger.contracts.events import Purpose
+    from ledger.domain.variables import refuse_unknown
     from ledger.service.adoption import adoption_matches
     from migrations.formats.bundle import load_folder
 
     variables = declared(travel.var, flags_of(ctx).load().settings)
     reading = reading_of(variables, psql=travel.allow_psql)
     migrations = load_folder(directory, travel.format, reading).migrations
+    refuse_unknown(names_said(travel.var), migrations)
     async with opened(ctx) as session:
         check = await session.ledger.fleet.check(
             travel.select, why.asked(), Purpose.ADOPT, adoption

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledger.cli.app.output import Output, say
-from ledger.cli.app.variables import declared
+from ledger.cli.app.variables import declared, names_said
 from ledger.cli.rollout.outlook import expected, fields_of, release_text, step_lines
 from ledger.errors import WrongArgument
 from migrations.clock import SYSTEM_CLOCK
@@ -74,6 +74,7 @@ def plan_request(
         phase=Phase(travel.phase) if travel.phase else LAST_BY_DEFAULT,
         adoption=adoption,
         variables=declared(travel.var, settings),
+        said=names_said(travel.var),
         format=travel.format,
         psql=travel.allow_psql,
     )

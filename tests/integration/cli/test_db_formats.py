@@ -117,6 +117,17 @@ async def test_a_variable_that_is_missing_is_named_with_its_place(
     assert "variable schema is not declared" in answer.err
 
 
+async def test_a_variable_that_no_migration_uses_is_refused_with_the_nearest(
+    ledger: LedgerProgram, flyway: str, database: str
+) -> None:
+    given = ("-f", flyway, "--var", "schema=app", "--var", "shema=app")
+    for command in ("up", "status", "check", "verify"):
+        answer = await ledger("db", command, *given, DATABASE_URL=database)
+        assert answer.code == ExitCode.USAGE, (command, answer)
+        assert "no migration of the folder uses the variable 'shema'" in answer.err
+        assert "write --var schema=VALUE" in answer.err
+
+
 async def test_a_variable_of_a_label_needs_a_value_without_a_ledger(
     ledger: LedgerProgram, flyway: str, database: str, tmp_path: Path
 ) -> None:

@@ -254,6 +254,14 @@ LOOKED_AT: list[Row] = [
     ("plan --trace --down 1", USAGE, "--trace is for going up", "leave --down out"),
     ("plan --trace --schema-from database:no", REFUSED, "no database has id=no", "fleet list"),
     ("plan -o markdown --all", USAGE, "-o markdown goes without --all", "leave one of them out"),
+    ("plan --var x=1", USAGE, "uses the variable 'x' of --var", "leave it out"),
+    ("up --yes --var x=1", USAGE, "uses the variable 'x' of --var", "leave it out"),
+    ("bundle register migrations --var x=1", USAGE, "the variable 'x'", "leave it out"),
+    ("lint --var x=1", USAGE, "the variable 'x'", "leave it out"),
+    ("test --var x=1", USAGE, "the variable 'x'", "leave it out"),
+    ("adopt --dry-run --var x=1", USAGE, "the variable 'x'", "leave it out"),
+    ("plan --folder filled --var reigon=1 --var region=b", USAGE, "'reigon'", "--var region=VALUE"),
+    ("up --folder filled --var reigon=1 --yes", USAGE, "region is not declared", "--var region="),
     ("plan --var x=1 --var x=2", USAGE, "--var x is there twice", "say it once"),
     ("up --require-rehearsal --yes", REFUSED, "was never rehearsed", "run `ledger test`"),
     ("up --on-drift cry", USAGE, "cry", "'leave-out'"),
@@ -304,6 +312,9 @@ def typed(
     (tmp_path / "bad.yaml").write_text("databases:\n  - id: x\n    hots: y\n")
     (tmp_path / "migrations").mkdir()
     (tmp_path / "migrations" / "1_a.sql").write_text("-- +migrate Up\nCREATE TABLE a ();\n")
+    (tmp_path / "filled").mkdir()
+    filled = "-- +migrate Up\nCREATE TABLE ${region} ();\n"
+    (tmp_path / "filled" / "1_a.sql").write_text(filled)
     monkeypatch.chdir(tmp_path)
     for name in [*environment, *WIDE]:
         monkeypatch.setenv(name, (environment | WIDE)[name])

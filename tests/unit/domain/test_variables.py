@@ -9,9 +9,12 @@ from ledger.domain.variables import (
     DifferentValues,
     MissingLabels,
     UndeclaredVariables,
+    UnknownVariable,
     ordered_values,
     own_values,
+    refuse_unknown,
     together,
+    unneeded,
     used,
 )
 
@@ -40,6 +43,33 @@ def test_only_what_the_migrations_use_is_kept() -> None:
 def test_what_nothing_stands_for_is_refused_with_the_migration() -> None:
     with pytest.raises(UndeclaredVariables, match=r"1_m need.*tenant.*--var tenant=VALUE"):
         used([SCHEMA], [ref("schema", "tenant")])
+
+
+@pytest.mark.parametrize(
+    ("said", "known", "told"),
+    [
+        ("reigon", ("region", "schema"), "write --var region=VALUE, or leave it out"),
+        ("zzz", ("region", "schema"), "there are region, schema; correct it, or leave it out"),
+        ("region", (), "uses the variable 'region' of --var; leave it out"),
+    ],
+)
+def test_a_name_that_the_folder_does_not_know_is_refused_with_those_that_it_does(
+    said: str, known: tuple[str, ...], told: str
+) -> None:
+    with pytest.raises(UnknownVariable) as caught:
+        refuse_unknown([said], [ref(*known)])
+    assert told in str(caught.value)
+
+
+def test_what_another_file_of_the_folder_uses_is_known() -> None:
+    refuse_unknown(["schema", "seed"], [ref("region"), ref("schema")], beside={"seed"})
+    refuse_unknown([], [ref("region")])
+
+
+def test_a_name_that_nothing_pending_uses_is_told() -> None:
+    assert unneeded(["region", "schema"], [ref("schema")]) == [
+        "variable region changes nothing: no pending migration uses it"
+    ]
 
 
 def test_each_database_has_the_value_of_its_label() -> None:
