@@ -143,7 +143,8 @@ def _attempt(event: r.AttemptFinished) -> tuple[NoticeSeverity | None, str]:
 
 
 def _completed(event: e.RolloutCompleted) -> tuple[NoticeSeverity | None, str]:
-    done = f"{event.applied:,} applied, {event.skipped:,} had nothing to do"
+    # It may be one that takes another back.
+    done = f"{event.applied:,} done, {event.skipped:,} had nothing to do"
     severity = NoticeSeverity.WARNING if event.failed else NoticeSeverity.INFO
     return severity, f"a rollout is complete: {done}, {event.failed:,} failed"
 

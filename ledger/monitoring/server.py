@@ -6,6 +6,8 @@
 - `/metrics` is for Prometheus.
 
 Nothing can be changed here and nobody logs in: it listens on loopback unless told otherwise.
+Whoever opens connections and says nothing, or takes no answer, is waited for as long as anybody,
+and makes room for the next one: who keeps connections open keeps nobody from asking.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ledger.monitoring.exposition import Exposition
 from ledger.monitoring.readiness import Readiness
@@ -31,11 +34,11 @@ Receive: TypeAlias = Callable[[], Awaitable[dict[str, Any]]]
 Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
 
 CONNECTIONS_MAX = 32
-"""At once; more are told that we are busy."""
+"""At once; for one more, the one goes that was longest without an answer."""
 CLOSE_WITHIN_S = 1
 """Whoever asks when the program ends is not waited for longer."""
-IDLE_S = 30
-"""Seconds that a connection may be silent."""
+IDLE_S = 30.0
+"""Seconds from one answer on a connection to the next, be it asked for late or taken late."""
 LOOKS = ("GET", "HEAD")
 
 
@@ -46,6 +49,36 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Capture none."""
         yield
+
+
+class Connection(H11Protocol):
+    """One whose request, and the taking of its answer, are waited for a while, and then no longer.
+
+    The server's own limits count from an answer to the next byte alone.
+    """
+
+    _ends: asyncio.TimerHandle
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Make room for it, too."""
+        super().connection_made(transport)
+        self._ends = self.loop.call_later(IDLE_S, transport.abort)
+        ours = [one for one in self.connections if isinstance(one, Connection)]
+        # Several may come before the first of those that are cut off is gone.
+        here = [one for one in ours if not one.transport.is_closing()]
+        if len(here) > CONNECTIONS_MAX:
+            min(here, key=lambda one: one._ends.when()).transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        self._ends.cancel()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        self._ends.cancel()
+        self._ends = self.loop.call_later(IDLE_S, self.transport.abort)
+        super().on_response_complete()
 
 
 @asynccontextmanager
@@ -60,8 +93,10 @@ async def monitored(
         access_log=False,
         log_config=None,
         server_header=False,
-        limit_concurrency=CONNECTIONS_MAX,
-        timeout_keep_alive=IDLE_S,
+        http=Connection,
+        ws="none",
+        # Later than we end it ourselves.
+        timeout_keep_alive=2 * int(IDLE_S + 1),
         timeout_graceful_shutdown=CLOSE_WITHIN_S,
     )
     server = _Server(config)

@@ -29,12 +29,13 @@ from ledger.contracts.events import NotificationFailed
 from ledger.domain.messages import Notification, message_of
 from ledger.domain.notices import Notice, notice_of
 from ledger.domain.routes import Draft, Route, collected, draft_of, wanted
-from ledger.errors import LedgerUnreachable, NotPermitted, RequestUnfit
+from ledger.errors import LedgerUnreachable, NotPermitted, RequestUnfit, StoreError
 from ledger.notifier.thread import BlockingCall
-from ledger.store.connections import CONNECTION_LOST
+from ledger.store.connections import DATABASE_TROUBLE
 from ledger.store.log.decode import open_event
 from ledger.store.notifications import NotHeld, NotificationTable, TargetTrouble, Waiting
 from ledger.store.port import Log
+from ledger.store.refusals import trouble_of
 from migrations.backoff import Backoff
 from migrations.chance import Chance
 from migrations.clock import Clock, happens_within
@@ -121,9 +122,12 @@ class Notifier:
                 logger.warning("another process notifies; this one waits until it ends")
                 self._lost = "another process notifies"
                 await self._clock.sleep(LOOK_EVERY_S)
-            except* (*CONNECTION_LOST, LedgerUnreachable, asyncpg.InterfaceError):
-                logger.warning("the ledger's database does not answer; it is tried again")
-                self._lost = "the ledger's database does not answer"
+            except* (asyncpg.InsufficientPrivilegeError, NotPermitted):
+                # What a person has to give is not waited for.
+                raise
+            except* (*DATABASE_TROUBLE, StoreError, LedgerUnreachable) as lost:
+                self._lost = trouble_of(lost)
+                logger.warning("nobody is told anything for the moment: %s", self._lost)
                 await self._backoff.wait()
 
     async def release(self) -> None:

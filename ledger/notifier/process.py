@@ -11,6 +11,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -29,7 +30,7 @@ from ledger.settings import Settings, SettingsError
 from ledger.settings.notify import NotifyRoute, NotifyTarget
 from ledger.stopper import Stopper, run_until
 from ledger.store import install
-from ledger.store.connections import opened_pool
+from ledger.store.connections import DATABASE_TROUBLE, opened_pool
 from ledger.store.log.log import EventLog
 from ledger.store.notifications import Holder, NotificationTable, TargetState
 from migrations.chance import SYSTEM_CHANCE
@@ -101,7 +102,8 @@ async def run(settings: Settings, started: Callable[[str], None]) -> None:
             async with watched(settings.monitoring, telemetry.SERVICE, observe, probes):
                 started(name)
                 await run_until(asked, notifier.run())
-                await notifier.release()
+                with suppress(*DATABASE_TROUBLE):
+                    await notifier.release()
 
 
 async def try_targets(settings: Settings, names: list[str]) -> list[Sent]:

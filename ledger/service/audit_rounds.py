@@ -23,7 +23,8 @@ from ledger.domain.differences import Replayed
 from ledger.errors import LedgerError, LedgerUnreachable, NotPermitted
 from ledger.instruments import Value
 from ledger.service.audit import ChainVerdict, Comparison, KeptEnd
-from ledger.store.connections import CONNECTION_LOST
+from ledger.store.connections import DATABASE_TROUBLE
+from ledger.store.refusals import trouble_of
 from migrations.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -83,16 +84,17 @@ class AuditRounds:
         while True:
             try:
                 await self.audit()
-            except (LedgerError, *CONNECTION_LOST) as error:
-                if self.trouble != str(error):
-                    logger.warning("the record cannot be audited for the moment: %s", error)
-                self.trouble = str(error)
+            except (LedgerError, *DATABASE_TROUBLE) as error:
+                said = trouble_of(error)
+                if self.trouble != said:
+                    logger.warning("the record cannot be audited for the moment: %s", said)
+                self.trouble = said
                 await self._clock.sleep(min(AGAIN_S, every_s))
             else:
                 await self._clock.sleep(every_s)
 
     async def audit(self) -> None:
-        """One round. Raises `LedgerError`, or one of `CONNECTION_LOST`."""
+        """One round. Raises `LedgerError`, or one of `DATABASE_TROUBLE`."""
         verdict = await self._audit.verify((self._kept,) if self._kept else ())
         replayed = await self._audit.replay()
         found = found_in(verdict, replayed)

@@ -26,7 +26,9 @@ from ledger.service.known_drift import known_drift
 from ledger.service.liveness import Liveness
 from ledger.settings.sections import MOST_NAMED
 from ledger.store.census import CensusTable
+from ledger.store.connections import DATABASE_TROUBLE
 from ledger.store.port import Log
+from ledger.store.refusals import trouble_of
 from ledger.store.views.port import Views
 from ledger.store.views.rows import PoolRow, RolloutRow
 from migrations.clock import Clock
@@ -113,10 +115,11 @@ class Census:
         """Count, or keep what was counted last and say why."""
         try:
             await self.count()
-        except (LedgerUnusable, StoreError) as error:
+        except (LedgerUnusable, StoreError, *DATABASE_TROUBLE) as error:
+            said = trouble_of(error)
             if not self.trouble:
-                logger.warning("nothing is counted for the moment: %s", error)
-            self.trouble = str(error)
+                logger.warning("nothing is counted for the moment: %s", said)
+            self.trouble = said
 
     async def count(self) -> None:
         """Count now. Raises `LedgerUnusable` or `StoreError`."""

@@ -42,13 +42,10 @@ CONNECTION_LOST = (
 """Nobody knows whether the statement was committed; a later connection may know. Time-outs are
 OSErrors. InternalClientError is what asyncpg says when the server's farewell reaches an idle
 connection at the moment at which it is used."""
-CANNOT_CONNECT = (
-    *CONNECTION_LOST,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    ValueError,
-    OverflowError,
-)
+DATABASE_TROUBLE = (*CONNECTION_LOST, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What the ledger's database answers while it is not as it should be: a process that stays, and has
+nothing to finish, waits and asks again, whatever the reason is."""
+CANNOT_CONNECT = (*DATABASE_TROUBLE, ValueError, OverflowError)
 """What connecting raises, a wrong address included."""
 
 

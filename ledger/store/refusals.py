@@ -22,6 +22,7 @@ from ledger.errors import (
     TailMissing,
     VersionConflict,
 )
+from ledger.store.connections import CONNECTION_LOST
 
 REFUSALS: dict[str, Callable[..., LedgerError]] = {
     "LG001": VersionConflict,
@@ -56,6 +57,17 @@ def translated(error: asyncpg.PostgresError) -> LedgerError:
                 f"{error.as_dict()['message']}; "
                 "nothing was recorded: correct what it names and try again"
             )
+
+
+def trouble_of(error: BaseException) -> str:
+    """What a process that waits says of an error of the ledger's database."""
+    if isinstance(error, BaseExceptionGroup):
+        return trouble_of(error.exceptions[0])
+    if isinstance(error, LedgerError):
+        return str(error)
+    if isinstance(error, asyncpg.PostgresError) and not isinstance(error, CONNECTION_LOST):
+        return str(translated(error))
+    return "the ledger's database does not answer"
 
 
 def _detail(error: asyncpg.PostgresError) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from email.message import Message
 
 import pytest
 
+from ledger.monitoring import server
 from ledger.monitoring.readiness import Probe, Readiness
-from ledger.monitoring.server import monitored
+from ledger.monitoring.server import CONNECTIONS_MAX, monitored
 from ledger.settings import MonitoringSection, SettingsError
 from tests.support.manual_clock import ManualClock
 from tests.support.patience import PATIENCE_S
@@ -138,6 +139,142 @@ async def test_a_port_that_is_taken_is_named_with_the_setting() -> None:
                 MonitoringSection(port=port), readiness, lambda _: (b"", "text/plain")
             ):
                 pass
+
+
+def opened(url: str, sent: bytes) -> socket.socket:
+    """A connection on which this was sent."""
+    port = int(url.rpartition(":")[2])
+    connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
+    connection.sendall(sent)
+    return connection
+
+
+def rest_of(connection: socket.socket) -> bytes:
+    """What comes on a connection until it is over."""
+    said = b""
+    try:
+        while more := connection.recv(65536):
+            said += more
+    except ConnectionResetError:
+        pass
+    return said
+
+
+ANSWERED = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET /hea",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\n",
+        ANSWERED,
+        ANSWERED + b"GET /hea",
+        b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n",
+        b"POST /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n",
+    ],
+)
+async def test_whoever_says_nothing_more_is_waited_for_no_longer_than_others(
+    sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "IDLE_S", 0.2)
+    async with asked() as url:
+        with await asyncio.to_thread(opened, url, sent) as connection:
+            said = await asyncio.to_thread(rest_of, connection)
+        assert said.count(b"ok\n") == sent.count(ANSWERED)
+
+
+async def test_whoever_takes_no_answers_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = asyncio.Event()
+
+    class Watched(server.Connection):
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            over.set()
+
+    monkeypatch.setattr(server, "IDLE_S", 0.2)
+    monkeypatch.setattr(server, "Connection", Watched)
+    size = 8_000_000
+    readiness = Readiness({}, ManualClock())
+    page = (b"x" * size, "text/plain")
+    async with monitored(MonitoringSection(port=0), readiness, lambda _: page) as port:
+        request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 3
+        with await asyncio.to_thread(opened, f"http://127.0.0.1:{port}", request) as connection:
+            await over.wait()
+            assert len(await asyncio.to_thread(rest_of, connection)) < 3 * size
+
+
+@pytest.mark.parametrize("at_once", [1, 2 * CONNECTIONS_MAX])
+async def test_however_many_connections_are_kept_open_the_next_one_is_answered(
+    at_once: int,
+) -> None:
+    async with asked() as url:
+        assert (await answer(f"{url}/healthz"))[:2] == (200, "ok\n")
+        kept: list[socket.socket] = []
+        try:
+            while len(kept) < 3 * CONNECTIONS_MAX:
+                # The loop does not turn meanwhile: so many are there when it does.
+                kept += [opened(url, b"GET /hea") for _ in range(at_once)]
+                assert (await answer(f"{url}/healthz"))[:2] == (200, "ok\n")
+            # Who was longest without a request made room.
+            for one in kept[:-CONNECTIONS_MAX]:
+                assert await asyncio.to_thread(rest_of, one) == b""
+        finally:
+            for one in kept:
+                one.close()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /healthz\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 200_000 + b"\r\n\r\n",
+        b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\n" + b"A: a\r\n" * 20_000 + b"\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 600,
+        b"\x00" * 70_000,
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"GET /%ff%00%0a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"GET http://elsewhere/metrics/.. HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"CONNECT elsewhere:443 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"PUT /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc",
+        b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+    ],
+)
+async def test_what_is_no_request_of_ours_gets_a_short_no_and_others_their_answer(
+    sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with asked() as url:
+
+        def ask() -> bytes:
+            try:
+                with opened(url, sent) as connection:
+                    return rest_of(connection)
+            except (ConnectionResetError, BrokenPipeError):
+                return b""
+
+        said = await asyncio.to_thread(ask)
+        # Who is cut off while he still sends may not hear it.
+        assert said == b"" or said.startswith(b"HTTP/1.1 4")
+        assert len(said) < 500
+        assert (await answer(f"{url}/healthz"))[:2] == (200, "ok\n")
+    assert all(one.exc_info is None for one in caplog.records)
+
+
+async def test_a_connection_is_kept_for_the_next_scrape() -> None:
+    async with asked() as url:
+        with await asyncio.to_thread(opened, url, ANSWERED) as connection:
+            for _ in range(3):
+                said = b""
+                while not said.endswith(b"ok\n"):
+                    said += await asyncio.to_thread(connection.recv, 65536)
+                connection.sendall(ANSWERED)
 
 
 async def test_signals_stay_with_the_program() -> None:
