@@ -111,7 +111,10 @@ SET LOCAL search_path TO pg_catalog, pg_temp
 -- name: progress_table
 -- What data migrations need, made with the journal for the same reason: there is no DDL of ours later.
 -- These three hold what is under way and what is kept, so they are changed and emptied; a publication of
--- all tables lets only those be changed that have a primary key.
+-- all tables lets only those be changed whose rows can be told apart: by a primary key, or by being sent
+-- whole. That is cheaper to make (seen: 1.1 of 1.9 ms), for the reasons that are given at the journal's
+-- index, and these rows say nothing more when they go than when they came. Saved rows have a key: they may
+-- have been there before the publication, and are not to be sent away when they go.
 CREATE TABLE migration_ledger.progress (
     target pg_catalog.name,
     migration pg_catalog.text,
@@ -122,9 +125,11 @@ CREATE TABLE migration_ledger.progress (
     batches bigint,
     total bigint,
     started_at pg_catalog.timestamptz,
-    moved_at pg_catalog.timestamptz,
-    CONSTRAINT progress_key PRIMARY KEY (target, migration, direction)
+    moved_at pg_catalog.timestamptz
 );
+CREATE UNIQUE INDEX progress_key ON migration_ledger.progress
+    (target pg_catalog.name_ops, migration pg_catalog.text_ops, direction pg_catalog.text_ops);
+ALTER TABLE migration_ledger.progress REPLICA IDENTITY FULL;
 
 -- name: backup_table
 CREATE TABLE migration_ledger.backup (
@@ -137,9 +142,11 @@ CREATE TABLE migration_ledger.backup (
     made_at pg_catalog.timestamptz,
     -- Set when the migration is done; without a period the backup stays until a person drops it.
     keep_until pg_catalog.timestamptz,
-    rows bigint,
-    CONSTRAINT backup_key PRIMARY KEY (target, migration)
+    rows bigint
 );
+CREATE UNIQUE INDEX backup_key ON migration_ledger.backup
+    (target pg_catalog.name_ops, migration pg_catalog.text_ops);
+ALTER TABLE migration_ledger.backup REPLICA IDENTITY FULL;
 
 -- name: saved_table
 -- Saved rows of every migration, where a table for each of them would be DDL that event triggers hear of.

@@ -208,6 +208,19 @@ async def test_rows_that_were_saved_before_somebody_published_everything_are_war
         assert "but for what is in migration_ledger.backup_010 until `ledger db drop-" in published
 
 
+async def test_saved_rows_that_are_published_later_say_only_their_key_when_they_go(
+    world: World,
+) -> None:
+    await world.up(users())
+    told_apart = await world.fetch(
+        "SELECT c.relname::text, c.relreplident = 'f', EXISTS ("
+        "SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisprimary) FROM pg_class AS c "
+        "WHERE c.relnamespace = 'migration_ledger'::regnamespace AND c.relkind = 'r' "
+        "AND c.relname <> 'journal' ORDER BY 1"
+    )
+    assert told_apart == [("backup", True, False), ("progress", True, False), ("saved", False, True)]
+
+
 async def test_what_a_crash_took_of_saved_rows_is_said_and_not_called_restored(
     world: World,
 ) -> None:
