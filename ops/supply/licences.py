@@ -1,12 +1,13 @@
-"""`make licences`: whether everything that is installed may be used under Apache-2.0, and why."""
+"""`make licences`: whether everything that is installed or fetched may be used under Apache-2.0."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ops.supply.jars import licences_of_jars
 from ops.supply.packages import LICENCES, NotAsListed, Package, installed_packages
 
 ALLOWED = frozenset(
@@ -65,6 +66,15 @@ def refusals(packages: Iterable[Package]) -> Iterator[str]:
             )
 
 
+def refused_jars(licences: Mapping[str, str | None]) -> Iterator[str]:
+    """Say the same of each jar."""
+    for jar, licence in licences.items():
+        if licence is None:
+            yield f"of {jar} no licence is known: read it, then add it to ops/supply/jars.py"
+        elif not allowed(licence):
+            yield f"{jar} is under {licence}, which is not on the list of ops/supply/licences.py"
+
+
 def allowed(licence: str) -> bool:
     """Whether an SPDX expression is on the list: one of its choices, with all that goes with it."""
     return _allowed(LICENCES.parse(licence))
@@ -86,12 +96,15 @@ def main() -> None:
         sys.exit(str(error))
     for package in packages:
         print(f"{package.name} {package.version}: {package.licence}")
+    jars = licences_of_jars()
+    for jar, licence in jars.items():
+        print(f"{jar}: {licence}")
     for name, exception in EXCEPTIONS.items():
         print(f"\nAn exception: {name} is {exception.why}.")
-    refused = [*refusals(packages)]
+    refused = [*refusals(packages), *refused_jars(jars)]
     if refused:
         sys.exit("\n" + "\n".join(refused))
-    print(f"\nAll {len(packages)} may be used.")
+    print(f"\nAll {len(packages)} packages and {len(jars)} jars may be used.")
 
 
 if __name__ == "__main__":

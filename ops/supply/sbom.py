@@ -26,6 +26,7 @@ from packageurl import PackageURL
 
 from ledger.embedded.jars import pinned
 from ops.supply.constraints import ROOT
+from ops.supply.jars import licence_of_jar
 from ops.supply.packages import NotAsListed, Package, installed_packages, needs_of
 
 NAME = "migration-ledger"
@@ -82,12 +83,14 @@ def _component(package: Package) -> Component:
 
 
 def _jar(name: str, digest: str) -> Component:
+    licence = licence_of_jar(name)
     return Component(
         name=name,
         type=ComponentType.FILE,
         bom_ref=name,
         scope=ComponentScope.OPTIONAL,
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=digest)],
+        licenses=[LicenseExpression(licence)] if licence else [],
     )
 
 

