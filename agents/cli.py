@@ -37,7 +37,7 @@ from migrations.clock import SYSTEM_CLOCK
 from migrations.engine import PostgresEngine
 from migrations.gc_tuning import settle_memory
 from migrations.printable import escaped
-from migrations.target.ourselves import open_sessions
+from migrations.target.session_role import open_sessions
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 NO_KEY = (

@@ -25,8 +25,8 @@ from migrations.model.attempt import Identity, Limits, Mode
 from migrations.model.clocks import ANY_TIME, ComparedClock
 from migrations.model.folder_history import is_named, journal_key, schema_of
 from migrations.model.work import Observer, Work
-from migrations.running.behind import refuse_behind
 from migrations.running.other_history import refuse_other_history, refuse_second_journal
+from migrations.running.prerequisites import refuse_behind
 from migrations.sql.literals import Expression, SqlValue
 from migrations.target import journal
 from migrations.target.binary_copy import boolean, integer, moment, queried_behind, text
@@ -48,7 +48,6 @@ from migrations.target.look import (
     surroundings,
     surroundings_at_a_glance,
 )
-from migrations.target.ourselves import ourselves
 from migrations.target.preconditions import (
     check_epoch,
     check_head,
@@ -65,6 +64,7 @@ from migrations.target.session import (
     schemas_of,
     set_later,
 )
+from migrations.target.session_role import ourselves
 from migrations.target.target import Target
 
 LOCK_WITH_FACTS = {

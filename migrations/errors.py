@@ -30,7 +30,7 @@
         │   ├── ClockApart        two clocks do not agree what time it is
         │   ├── TooLate           the time in which it may begin is over
         │   ├── OtherHistory      folder and journal have nothing in common
-        │   ├── (Behind)          what comes before is not there: `migrations.running.behind`
+        │   ├── (Behind)          what comes before is not there (running/prerequisites.py)
         │   └── StillInUse        the tool that was adopted has gone on here
         ├── AdoptionRefused       another tool's history cannot be taken over as it is
         ├── Unreachable           no session can be had

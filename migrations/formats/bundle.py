@@ -18,13 +18,13 @@ from migrations.errors import FileNameError, FolderError
 from migrations.formats import AS_IT_IS, Format, Reading
 from migrations.formats.beside import LIST, MARK, Beside, allowed_in, carrying
 from migrations.formats.detect import by_name, choose
+from migrations.formats.foreign_tools import refuse_unread
 from migrations.formats.merge import together
 from migrations.formats.multi_folder import ONE_LIST, folders_of, in_one, prefixes
 from migrations.formats.naming import SUFFIX, in_folder
 from migrations.formats.native import is_ours
 from migrations.formats.registry import FORMS_OF_OURS, GUESSED, MODULES, OURS, PLAIN, READERS
 from migrations.formats.section_lines import refuse_hidden_downs
-from migrations.formats.unread import refuse_unread
 from migrations.gc_tuning import without_collector
 from migrations.model.migration import Migration, SourceFile
 from migrations.model.phases import check_units

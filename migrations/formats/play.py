@@ -23,12 +23,12 @@ from migrations.formats import Reading
 from migrations.formats.encoding import legible
 from migrations.formats.folder_reader import SqlFolderReader
 from migrations.formats.history_table import HistoryTable
+from migrations.formats.marker_lines import DOWN, UP, MarkerLine, ways
 from migrations.formats.naming import base_name, ordered, refuse_programs
 from migrations.formats.native import is_ours
 from migrations.formats.sections import Body, assemble, build
 from migrations.formats.variables import NAME, not_declared
 from migrations.formats.way_back import stopping_only_the_way_back
-from migrations.formats.ways import DOWN, UP, MarkerLine, ways
 from migrations.model.migration import Migration, SourceFile
 from migrations.sql.grammar import enclosed
 

@@ -25,13 +25,13 @@ from migrations.errors import VariableError
 from migrations.formats import Reading
 from migrations.formats.encoding import legible
 from migrations.formats.history_table import HistoryTable
+from migrations.formats.marker_lines import DOWN, OTHER_TOOLS, UP, MarkerLine, ways
 from migrations.formats.naming import is_program, is_sql, named, ordered, refuse_programs
 from migrations.formats.native import is_ours
 from migrations.formats.sections import NO_OPTIONS, Body, Built, assemble
 from migrations.formats.tern_templates import whole_of
 from migrations.formats.variables import PLACEHOLDER, name_of, not_declared, not_filled, template_at
 from migrations.formats.way_back import stopping_only_the_way_back
-from migrations.formats.ways import DOWN, OTHER_TOOLS, UP, MarkerLine, ways
 from migrations.model.migration import Migration, Options, SourceFile
 
 _PARTING = re.compile(

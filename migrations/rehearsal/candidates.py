@@ -2,7 +2,8 @@
 
 The first is the plainest of its type. What conditions compare with, the literals that stand in
 them, leads to the others: themselves, what lies beside and between them, texts of the length or of
-the pattern that is asked for. Which of them fits, the server says (`migrations.rehearsal.making`).
+the pattern that is asked for. Which of them fits, the server says
+(`migrations.rehearsal.row_values`).
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 A table gets as many rows as its shape says, up to a limit, each column as many nulls and different
 values, of its own type. Where columns refer to another table, their values are those of a row of
 that; what is unique is, what a sequence gives it gives, and conditions hold
-(`migrations.rehearsal.making`). What a table demands beyond that, by a trigger or an exclusion, may
-refuse all of it: then the table stays empty, and that is said.
+(`migrations.rehearsal.row_values`). What a table demands beyond that, by a trigger or an exclusion,
+may refuse all of it: then the table stays empty, and that is said.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import asyncpg
 
 from migrations.printable import escaped
 from migrations.rehearsal.demands import TableDemands, demands_of
-from migrations.rehearsal.making import (
+from migrations.rehearsal.row_values import (
     PARENTS_MOST,
     MadeColumns,
     RowsWanted,

@@ -47,10 +47,10 @@ from migrations.sql.psql_script import open_transaction, prologue
 from migrations.sql.psql_shell import checked
 from migrations.target.entries import NewEntry, State, entry_for
 from migrations.target.failure import from_error
-from migrations.target.ourselves import ourselves
 from migrations.target.password_file import password_lines
 from migrations.target.refusals import is_touched, journal_touched
 from migrations.target.session import ConnectionSettings
+from migrations.target.session_role import ourselves
 from migrations.target.target import Target
 
 LOCK_TIMED_OUT = "55P03"

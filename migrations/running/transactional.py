@@ -2,7 +2,7 @@
 
     begin (fence) ─▶ statements ─▶ verify ─▶ entry (guards) ─▶ COMMIT
 
-The beginning and the statements are sent in one breath (`migrations.target.together`), each a
+The beginning and the statements are sent in one breath (`migrations.target.pipeline`), each a
 question of its own, so that its end and its time are known; entry and COMMIT are one.
 
 The journal has the entry exactly when the effect is there. In 150 kills there was no divergence
@@ -26,10 +26,10 @@ from migrations.running.telemetry import JOURNAL_SPAN, part_span, statement_span
 from migrations.running.verify_section import verify
 from migrations.target.entries import NewEntry, State, entry_for
 from migrations.target.journal import statement as sql
+from migrations.target.pipeline import asked_together
 from migrations.target.refusals import transaction_ended
 from migrations.target.session import is_connection_lost, raise_if_worn
 from migrations.target.target import Target
-from migrations.target.together import asked_together
 
 TAKES_NO_TRANSACTION = (
     asyncpg.ActiveSQLTransactionError,

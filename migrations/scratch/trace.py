@@ -30,7 +30,7 @@ from migrations.model.traces import LockMode, TableLock, Trace, TracedStatement
 from migrations.printable import escaped
 from migrations.scratch.builder import said
 from migrations.scratch.database import ScratchDatabase
-from migrations.scratch.outside import NEVER_RUN, known_effects
+from migrations.scratch.lone_statements import NEVER_RUN, known_effects
 from migrations.sql.grammar import RawStatement, parse
 from migrations.sql.named_statements import named_statements
 from migrations.target.session import (

@@ -19,7 +19,6 @@ import asyncpg
 from migrations.sql.literals import Expression, quote_ident
 from migrations.target.journal import statement
 from migrations.target.lock import LockKey
-from migrations.target.ourselves import ourselves
 from migrations.target.session import (
     Connection,
     ConnectionSettings,
@@ -27,6 +26,7 @@ from migrations.target.session import (
     schemas_of,
     set_later,
 )
+from migrations.target.session_role import ourselves
 
 Freshening: TypeAlias = dict[str, Expression]
 """Parts of `begin`, `alone` and `clear` in `journal.sql`."""

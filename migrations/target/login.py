@@ -30,7 +30,7 @@ from migrations.target.inflow import AnswerTooLarge, Inflow
 from migrations.target.scram import LoginRefused, Scram
 
 if TYPE_CHECKING:
-    from migrations.target.together import Together
+    from migrations.target.pipeline import Together
 
 MESSAGE_MAX_BYTES = 64 * 1024
 """Of one message before the login is done; PostgreSQL's own are a few hundred bytes."""

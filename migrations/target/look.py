@@ -13,8 +13,8 @@ import asyncpg
 
 from migrations.sql.literals import Expression, SqlValue
 from migrations.target.journal import journal_owner, statement
-from migrations.target.ourselves import ourselves, own
 from migrations.target.session import Connection, set_later
+from migrations.target.session_role import ourselves, own
 
 LET_FIRE = "SET session_replication_role TO origin"
 

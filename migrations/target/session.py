@@ -26,9 +26,9 @@ from migrations.printable import why_unreadable
 from migrations.sql.literals import quote_ident
 from migrations.target.login import logging_in
 from migrations.target.no_session import no_session
-from migrations.target.ourselves import OwnSession, own
 from migrations.target.password_file import ambient_password
 from migrations.target.scram import LoginRefused
+from migrations.target.session_role import OwnSession, own
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 

@@ -16,8 +16,9 @@ from tests.support.pages import free_port
 from tests.support.processes import Process, until
 
 FIRST = "20260101000000"
-AWAY_S = 40.0
-"""How long everything is away: many tries of everybody, and less than after a line may come again.
+AWAY_S = 15.0
+"""How long all is away: many tries of everybody, far more than LINES, and less than until a line
+may come again.
 """
 LINES = 12
 """Of one program in that time, at most; each try alone would be several a second."""

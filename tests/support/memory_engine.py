@@ -59,8 +59,8 @@ from migrations.model.preflight import (
     judged,
 )
 from migrations.model.work import Observer, Outcome, StepOutcome, StepResult, Work
-from migrations.running.behind import refuse_behind
 from migrations.running.plan import Execute, Halt, Known, left_half_done, plan
+from migrations.running.prerequisites import refuse_behind
 from migrations.running.reconnection import ConnectionLost, Reconnection
 from migrations.target.entries import (
     RESOLVE,

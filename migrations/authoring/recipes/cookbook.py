@@ -6,7 +6,7 @@ from migrations.authoring.recipes import (
     Recipe,
     not_null,
     rename_column,
-    small,
+    single_file,
     table_split,
     type_change,
 )
@@ -15,10 +15,10 @@ from migrations.errors import WrongCreation
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        small.INDEX,
-        small.ADD_COLUMN,
-        small.FOREIGN_KEY,
-        small.CHECK,
+        single_file.INDEX,
+        single_file.ADD_COLUMN,
+        single_file.FOREIGN_KEY,
+        single_file.CHECK,
         not_null.RECIPE,
         type_change.RECIPE,
         rename_column.RECIPE,

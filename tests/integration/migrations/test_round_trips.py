@@ -15,8 +15,8 @@ from migrations.model.attempt import Mode, Verdict
 from migrations.model.preflight import PreflightPolicy
 from migrations.runner import run
 from migrations.running.transactional import TOGETHER
+from migrations.target.pipeline import asked_together
 from migrations.target.session import close_session, open_session
-from migrations.target.together import asked_together
 from ops.bench.contest.line import Line, delayed_line
 from ops.bench.contest.workload import CREATE_USERS, WORKS
 from tests.integration.migrations.world import (

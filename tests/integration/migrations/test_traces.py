@@ -19,7 +19,7 @@ from migrations.model.migration import (
 )
 from migrations.model.traces import LockMode, TableLock, Trace, TracedStatement
 from migrations.scratch.database import ScratchDatabase, scratch_database
-from migrations.scratch.outside import known_effects
+from migrations.scratch.lone_statements import known_effects
 from migrations.scratch.schema import FolderSchema, SqlSchema
 from migrations.scratch.trace import trace
 from migrations.sql.grammar import parse

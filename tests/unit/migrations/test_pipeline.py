@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from migrations.target.together import End, Together
+from migrations.target.pipeline import End, Together
 
 DONE, ROW = b"C", b"D"
 
