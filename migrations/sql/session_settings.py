@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from migrations.model.migration import Statement
+from migrations.sql.grammar import RawStatement, tree
 
 _SESSION = re.compile(r"(?:SET|RESET)\s+(?!LOCAL\b|TRANSACTION\b)", re.IGNORECASE)
 _CONFIG = re.compile(
@@ -13,6 +14,22 @@ _CONFIG = re.compile(
     r"(?:false|'f'|'false')\s*\)\s*;?\s*$",
     re.IGNORECASE,
 )
+
+
+_ENCODES = re.compile(r"\bset_config\s*\(\s*'client_encoding'\s*,\s*'([^']*)'", re.IGNORECASE)
+_AS_WRITTEN = ("", "utf8", "unicode", "sqlascii")
+"""Encodings in which the server takes the letters of a migration for what they are."""
+
+
+def other_encoding(item: RawStatement, text: str) -> str:
+    """The encoding that a statement says its session speaks from here on; empty for our own."""
+    name = ""
+    if isinstance(item.node, tree.VariableSetStmt):
+        if item.node.name == "client_encoding" and item.node.args:
+            name = item.node.args[0].a_const.sval.sval
+    elif found := _ENCODES.search(text):
+        name = found[1]
+    return "" if re.sub(r"[\W_]", "", name).lower() in _AS_WRITTEN else name
 
 
 def carried(statements: Sequence[Statement]) -> tuple[Statement, ...]:

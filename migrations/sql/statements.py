@@ -17,8 +17,13 @@ from migrations.sql.classify import concurrent_index, kind_of
 from migrations.sql.grammar import TOO_DEEP, GrammarError, RawStatement, parse, tree
 from migrations.sql.refusals import changed_isolation, refusal
 from migrations.sql.savepoints import LABELS, is_savepoint, unpaired
+from migrations.sql.session_settings import other_encoding
 from migrations.sql.summary import summary_of, tables_of
 
+_ENCODING = "a migration is read and sent as UTF-8, and its letters would be taken for"
+_ENCODING_REMEDY = (
+    "Leave client_encoding alone: the server turns UTF-8 into what its database has by itself"
+)
 _INLINE_COPY = re.compile(r"\bcopy\b[^;]*\bfrom\s+stdin\b[^;]*;", re.IGNORECASE)
 _PSQL_VARIABLE = re.compile(r""":(?:'\w+'|"\w+"|[A-Za-z_]\w*|\{)""")
 _QUOTED_WORD_MAX_CHARS = 40
@@ -223,6 +228,7 @@ def _statements(
     savepoints: bool = False,
 ) -> tuple[Statement, ...]:
     data = sql.encode()
+    plain = sql.isascii() or all(data[item.start : item.end].isascii() for item in raw)
     statements: list[Statement] = []
     line, at = first_line, 0
     for item in raw:
@@ -233,6 +239,8 @@ def _statements(
         allowed = savepoints and is_savepoint(item)
         if not allowed and (found := refusal(item, text, kind, verify, foreign)):
             raise ForbiddenSqlError(file, line + found.line, found.problem, found.remedy)
+        if not plain and (encoding := other_encoding(item, text)):
+            raise ForbiddenSqlError(file, line, f"{_ENCODING} {encoding}", _ENCODING_REMEDY)
         index = concurrent_index(item) if kind is StatementKind.OUTSIDE else None
         statements.append(Statement(text, line, kind, summary_of(item), index))
     return tuple(statements)

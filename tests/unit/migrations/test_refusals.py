@@ -213,3 +213,25 @@ def test_where_nothing_may_be_begun_or_ended_one_pair_around_all_of_it_is_taken_
     assert len(script("BEGIN; SELECT 1; COMMIT;", file="f.sql").statements) == 1
     with pytest.raises(ForbiddenSqlError, match="COMMIT is transaction control"):
         script("SELECT 1; COMMIT;", file="f.sql")
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "SET client_encoding = 'LATIN1'",
+        "SET LOCAL client_encoding TO win1252",
+        "SET NAMES 'SJIS'",
+        "SELECT pg_catalog.set_config('client_encoding', 'EUC_JP', false)",
+    ],
+)
+def test_letters_are_not_taken_for_those_of_another_encoding(first: str) -> None:
+    with pytest.raises(ForbiddenSqlError, match="sent as UTF-8") as refused:
+        split(f"SELECT 1;\n{first};\nSELECT 'é';", file="f.sql")
+    assert refused.value.line == 2
+    assert "client_encoding" in refused.value.remedy
+    assert len(split(f"{first};\nSELECT 'e';", file="f.sql")) == 2
+
+
+@pytest.mark.parametrize("name", ["'UTF8'", "'utf-8'", "unicode", "'SQL_ASCII'", "DEFAULT"])
+def test_an_encoding_in_which_letters_stay_what_they_are_may_be_said(name: str) -> None:
+    assert split(f"SET client_encoding = {name};\nSELECT 'é';", file="f.sql")
