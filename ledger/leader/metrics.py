@@ -69,6 +69,7 @@ class Meter:
         """
         for mode in Mode:
             _attempts.add(0, _told(mode, Verdict.DONE, None))
+            _retries.add(0, {telemetry.TASK_NAME: mode.value})
             for kind in FailureClass:
                 _attempts.add(0, _told(mode, Verdict.FAILED, kind))
         for one, amount in _AMOUNTS.items():

@@ -51,7 +51,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-class Connection(H11Protocol):
+class PageConnection(H11Protocol):
     """One whose request, and the taking of its answer, are waited for a while, and then no longer.
 
     The server's own limits count from an answer to the next byte alone.
@@ -63,7 +63,7 @@ class Connection(H11Protocol):
         """Make room for it, too."""
         super().connection_made(transport)
         self._ends = self.loop.call_later(IDLE_S, transport.abort)
-        ours = [one for one in self.connections if isinstance(one, Connection)]
+        ours = [one for one in self.connections if isinstance(one, PageConnection)]
         # Several may come before the first of those that are cut off is gone.
         here = [one for one in ours if not one.transport.is_closing()]
         if len(here) > CONNECTIONS_MAX:
@@ -93,7 +93,7 @@ async def monitored(
         access_log=False,
         log_config=None,
         server_header=False,
-        http=Connection,
+        http=PageConnection,
         ws="none",
         # Later than we end it ourselves.
         timeout_keep_alive=2 * int(IDLE_S + 1),

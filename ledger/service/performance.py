@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ledger.domain.performance import MigrationSummary, SizeClass, SlowRun, Usual
 from ledger.domain.refusals import RequestRefusal
 from ledger.domain.selection import parse
+from ledger.domain.tally import AT_WORK
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.status import RolloutStatus
 from ledger.store.port import LedgerStores
@@ -24,6 +25,9 @@ SAMPLE = 500
 """The last runs of a migration that say how long it usually takes."""
 PACE_FROM = 10
 """So many databases of a rollout say how fast it goes; before, history does."""
+PACE_OF = 200
+"""The last ones of a rollout that say how fast it goes now: first waves are small and slow."""
+MOVED = frozenset({"RolloutStarted", "RolloutResumed"})
 SLOW_FROM_S = 1.0
 """What takes no longer is not slow, whatever is usual."""
 SLOW_FACTOR = 2.0
@@ -90,6 +94,7 @@ class SlowDatabase:
 class Outlook:
     """What is to be expected of a rollout: `left_s` seconds, by its own `pace` or by `history`.
 
+    `slower` are those that run for longer than is usual, the first ones; `left_s` is without them.
     `usual` is how long its migrations together take on one database: the middle, and what 95 of
     100 stayed below, in milliseconds.
     """
@@ -151,32 +156,49 @@ class PerformanceService:
             return Outlook()
         known = await self._table.usual(status.versions, direction, SAMPLE)
         usual = _together(known, status.versions)
-        left_s, basis = self._left(status, usual)
-        slower = await self._slower(status.rollout, usual) if usual else ()
+        number, slower = await self._slower(status.rollout, usual) if usual else (0, ())
+        left = status.tally.of("pending", *AT_WORK) - number
+        left_s, basis = await self._left(status, direction, usual, left)
         return Outlook(left_s, basis, usual, slower)
 
-    def _left(
-        self, status: RolloutStatus, usual: tuple[int, int] | None
+    async def _left(
+        self, status: RolloutStatus, direction: str, usual: tuple[int, int] | None, left: int
     ) -> tuple[float | None, str]:
-        """Seconds until all databases are done, and what says so."""
-        done = status.tally.of("applied", "skipped")
-        left = status.tally.total - done - status.tally.of("failed")
-        started = status.origin.started_at if status.origin else None
+        """Seconds until these are done, and what says so.
+
+        What is slower than usual is none of them: nobody knows when that ends. Nor is what waits
+        for a person.
+        """
         if left <= 0:
             return None, ""
-        if started is not None and done >= PACE_FROM:
-            return left * (self._clock.now() - started).total_seconds() / done, "pace"
+        last = status.versions[-1 if direction == "up" else 0]
+        began = await self._moving_since(status.rollout)
+        done, since = await self._table.pace(status.rollout, last, direction, began, PACE_OF)
+        if since is not None and done >= PACE_FROM:
+            return left * (self._clock.now() - since).total_seconds() / (done - 1), "pace"
         if usual is not None and status.in_flight:
             rounds = -(-left // min(status.in_flight, left))
             return rounds * usual[0] / 1000, "history"
         return None, ""
 
-    async def _slower(self, rollout: str, usual: tuple[int, int]) -> tuple[SlowDatabase, ...]:
+    async def _moving_since(self, rollout: str) -> datetime:
+        """When it was started, or went on last: while it was paused it had no pace."""
+        stream, upto = f"rollout-{rollout}", (await self._log.head()).position
+        turns = await self._log.turns(stream, upto)
+        moved = (one.recorded_at for one in turns if one.type in MOVED)
+        return max(moved, default=BEGINNING)
+
+    async def _slower(
+        self, rollout: str, usual: tuple[int, int]
+    ) -> tuple[int, tuple[SlowDatabase, ...]]:
+        """How many databases run for longer than is usual, and those that do for longest."""
         now = self._clock.now()
         most_s = max(usual[1] / 1000, SLOW_FACTOR * usual[0] / 1000, SLOW_FROM_S)
-        running = await self._table.running(rollout, SLOWER_SHOWN)
-        found = (SlowDatabase(one, (now - since).total_seconds()) for one, since in running)
-        return tuple(one for one in found if one.for_s > most_s)
+        before = now - timedelta(seconds=most_s)
+        number, running = await self._table.running(rollout, before, SLOWER_SHOWN)
+        return number, tuple(
+            SlowDatabase(one, (now - since).total_seconds()) for one, since in running
+        )
 
     async def _scope(self, asked: ReportSubject, limit: int) -> RunScope:
         await as_near_as_may_be(self._reads, self._log)

@@ -254,6 +254,14 @@ def test_an_alert_says_how_bad_it_is_and_where_to_read_on(alert: dict[str, Any])
     assert section in anchors
 
 
+@pytest.mark.parametrize("alert", alerts(), ids=lambda one: one["alert"])
+def test_what_is_reckoned_is_told_in_numbers_that_people_read(alert: dict[str, Any]) -> None:
+    """How much a counter grew is no whole number: Prometheus reckons up to the edges."""
+    said = " ".join(alert["annotations"].values())
+    if re.search(r"\b(increase|rate|delta|avg)\b|_seconds", alert["expr"]):
+        assert not re.search(r"\{\{ *\$value *(\| *humanize *)?\}\}", said)
+
+
 def test_every_section_of_the_runbook_is_that_of_an_alert_and_says_what_to_look_at_and_do() -> None:
     text, _, shown = RUNBOOK.read_text(encoding="utf-8").partition("## What the commands show")
     assert shown

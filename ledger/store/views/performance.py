@@ -124,10 +124,19 @@ class PerformanceTable:
         rows = await self._pool.fetch(QUERIES["usual"], versions, direction, of)
         return [Usual(row["version"], row["number"], *row["percentiles"]) for row in rows]
 
-    async def running(self, rollout: str, limit: int) -> list[tuple[str, datetime]]:
-        """What runs in a rollout, and since when it was ordered; the oldest first."""
-        rows = await self._pool.fetch(QUERIES["running"], rollout, limit)
-        return [(row["database"], row["since"]) for row in rows]
+    async def running(
+        self, rollout: str, since_before: datetime, limit: int
+    ) -> tuple[int, list[tuple[str, datetime]]]:
+        """How many run in a rollout since before a moment; the oldest of them, and since when."""
+        rows = await self._pool.fetch(QUERIES["running"], rollout, since_before, limit)
+        return rows[0]["number"] if rows else 0, [(row["database"], row["since"]) for row in rows]
+
+    async def pace(
+        self, rollout: str, version: str, direction: str, since: datetime, of: int
+    ) -> tuple[int, datetime | None]:
+        """How often a migration succeeded in a rollout since then, of the last, and since when."""
+        row = await self._pool.fetchrow(QUERIES["pace"], rollout, version, direction, since, of)
+        return (row["number"], row["since"]) if row else (0, None)
 
 
 def _spread(row: asyncpg.Record) -> Spread:

@@ -80,10 +80,24 @@ CROSS JOIN LATERAL (
 WHERE last.number > 0
 
 -- name: running
--- What runs in a rollout ($1), the oldest first, at most $2: since when its order is in the log
-SELECT one.database, ordered.recorded_at AS since
+-- What runs in a rollout ($1) since before a moment ($2), the oldest first, at most $3, and how many do
+SELECT one.database, begun.recorded_at AS since, count(*) OVER () AS number
 FROM ledger.rollout_database AS one
 JOIN ledger.attempt AS attempt ON attempt.command = one.command
-JOIN ledger.log AS ordered ON ordered.position = attempt.ordered_position
-WHERE one.rollout = $1 AND one.state = 'running'
-ORDER BY attempt.ordered_position LIMIT $2
+CROSS JOIN LATERAL (
+    SELECT log.recorded_at FROM ledger.database_event AS event
+    JOIN ledger.log AS log ON log.position = event.position
+    WHERE event.database = one.database AND event.position >= attempt.ordered_position
+      AND log.type IN ('AttemptStarted', 'MigrationOrdered')
+    ORDER BY event.position DESC LIMIT 1) AS begun
+WHERE one.rollout = $1 AND one.state = 'running' AND begun.recorded_at < $2
+ORDER BY begun.recorded_at, one.database LIMIT $3
+
+-- name: pace
+-- How often a migration ($2) in a direction ($3) succeeded in a rollout ($1) since a moment ($4), of the
+-- last $5, and when the first of these was
+SELECT count(*) AS number, min(at) AS since FROM (
+    SELECT at FROM ledger.execution
+    WHERE version = $2 AND direction = $3 AND succeeded AND rollout = $1 AND at >= $4
+      AND position > (SELECT planned_position FROM ledger.rollout WHERE rollout = $1)
+    ORDER BY position DESC LIMIT $5) AS latest

@@ -10,7 +10,9 @@ import pytest
 
 from ledger.contracts.commands import ApplyCommand
 from ledger.contracts.envelope import Metadata, encode
+from ledger.contracts.events import MigrationOrdered
 from ledger.contracts.reports import (
+    AttemptStarted,
     Event,
     MigrationApplied,
     MigrationFailed,
@@ -20,6 +22,7 @@ from ledger.contracts.reports import (
 from ledger.domain.performance import Spread
 from ledger.domain.refusals import InvalidSelection
 from ledger.service.performance import NeverRan, Outlook, PerformanceService, ReportSubject
+from ledger.service.request_context import RequestContext
 from ledger.service.status import RolloutStatus
 from ledger.store.views import performance
 from ledger.store.views.performance import PerformanceTable
@@ -194,14 +197,23 @@ async def test_what_is_left_is_told_by_history_until_the_rollout_has_a_pace_of_i
         clock = ManualClock(SYSTEM_CLOCK.now() + timedelta(hours=1))
         later = PerformanceService(house.stores, PerformanceTable(house.stores.pool), clock)
         status = await status_of(house, rollout)
-        origin = status.origin
-        assert origin is not None
-        assert origin.started_at is not None
         outlook = await later.outlook(status)
-        elapsed_s = (clock.now() - origin.started_at).total_seconds()
         count = status.tally.of("applied")
+        first = min(
+            one.recorded_at
+            for one in await house.events(MigrationApplied)
+            if isinstance(one.event, MigrationApplied)
+            and (one.stream, one.event.version) == (f"rollout-{rollout}/reports", "2")
+        )
+        elapsed_s = (clock.now() - first).total_seconds()
         assert outlook.basis == "pace"
-        assert outlook.left_s == pytest.approx((23 - count) * elapsed_s / count)
+        assert outlook.left_s == pytest.approx((23 - count) * elapsed_s / (count - 1))
+        # While it stood still it had no pace, and what it had before is none of now.
+        await house.ledger.rollouts.pause(rollout, RequestContext("the night"))
+        assert (await later.outlook(await status_of(house, rollout))).left_s is None
+        await house.ledger.rollouts.resume(rollout, RequestContext("the morning"))
+        outlook = await later.outlook(await status_of(house, rollout))
+        assert outlook.basis == "history"
 
 
 async def test_a_database_that_runs_for_longer_than_is_usual_is_named(house: House) -> None:
@@ -225,9 +237,33 @@ async def test_a_database_that_runs_for_longer_than_is_usual_is_named(house: Hou
 
         await found(runs, "it runs")
         assert (await outlook(1)).slower == ()
+        assert (await outlook(1)).left_s == 2.0
         (slow,) = (await outlook(600)).slower
+        # Of what is slower than usual nobody knows when it ends.
+        assert (await outlook(600)).left_s is None
     assert slow.database == "acme"
     assert 590 < slow.for_s < 660
+
+
+async def test_what_waits_for_an_agent_is_not_slow_and_what_runs_is_since_it_began(
+    house: House,
+) -> None:
+    before = [applied("x", 1000, version) for version in ("1", "2")]
+    await record(house, before, "old")
+    async with house.leading(), house.actor() as actor:
+        rollout = await house.start(select="id in (acme,bolt)")
+        command = await actor.ordered("acme")
+        ordered_at = (await house.events(MigrationOrdered))[0].recorded_at
+        await actor.say(command.stream, started(command))
+        begun = await house.at_least(1, AttemptStarted)
+        await house.stores.reads.caught_up()
+        clock = ManualClock(begun[0].recorded_at + timedelta(seconds=600))
+        table = PerformanceTable(house.stores.pool)
+        service = PerformanceService(house.stores, table, clock)
+        outlook = await service.outlook(await status_of(house, rollout))
+    assert [(one.database, one.for_s) for one in outlook.slower] == [("acme", 600.0)]
+    assert ordered_at < begun[0].recorded_at
+    assert (outlook.basis, outlook.left_s) == ("history", 2.0), "of the other one"
 
 
 async def test_a_viewer_reads_reports_though_nobody_leads(house: House, log_in: LogIn) -> None:

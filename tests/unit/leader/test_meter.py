@@ -209,5 +209,6 @@ def test_attempts_are_told_as_none_before_there_is_one(measurements: Measurement
     assert {mode for mode, result, _ in told if result == "done"} == {*Mode}
     assert {kind for _, result, kind in told if result == "failed"} == {*FailureClass}
     assert set(told.values()) == {0}
+    assert measurements.values(instruments.RETRIES) == {(mode,): 0 for mode in Mode}
     hears.saw([reported(ended("a"), 0, 0)])
     assert measurements.values(instruments.ATTEMPTS)["up", "done", ""] == 1

@@ -188,13 +188,13 @@ async def test_whoever_says_nothing_more_is_waited_for_no_longer_than_others(
 async def test_whoever_takes_no_answers_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     over = asyncio.Event()
 
-    class Watched(server.Connection):
+    class Watched(server.PageConnection):
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
             over.set()
 
     monkeypatch.setattr(server, "IDLE_S", 0.2)
-    monkeypatch.setattr(server, "Connection", Watched)
+    monkeypatch.setattr(server, "PageConnection", Watched)
     size = 8_000_000
     readiness = Readiness({}, ManualClock())
     page = (b"x" * size, "text/plain")
