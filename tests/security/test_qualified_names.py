@@ -78,9 +78,6 @@ ALLOWED_RELATIONS = {
     "rel",
     "owned",
     "odd",
-    "named",
-    "locked",
-    "invalid",
 }
 """Names of WITH clauses."""
 
