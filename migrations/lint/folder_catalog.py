@@ -13,7 +13,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from migrations.sql.grammar import RawStatement, definition_names, descend, tree
+from migrations.sql.grammar import RawStatement, definition_names, tree
 
 SERIALS = {
     "smallserial": "int2",
@@ -378,15 +378,6 @@ def _constrain(table: KnownTable, constraint: Any, column: str = "") -> None:
         for one in table.indexes[name]:
             if known := table.columns.get(one):
                 table.columns[one] = replace(known, not_null=True)
-
-
-def called_functions(node: Any) -> list[tuple[str, int]]:
-    """The functions that are called below a node, without their schema, and where."""
-    return [
-        (call.funcname[-1].string.sval, call.location)
-        for call in descend(node)
-        if isinstance(call, tree.FuncCall) and call.funcname
-    ]
 
 
 _TAKES = {

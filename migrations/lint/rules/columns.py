@@ -10,12 +10,11 @@ from migrations.lint.finding import Effect, Hit, Severity
 from migrations.lint.folder_catalog import (
     SERIALS,
     KnownColumn,
-    called_functions,
     joined,
     name_of,
     type_of,
 )
-from migrations.lint.rule import Case, Rule
+from migrations.lint.rule import Case, Rule, called_functions
 from migrations.sql.grammar import definition_names, tree
 
 _TEXTS = ("text", "varchar")

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from migrations.lint.finding import Hit, Severity
-from migrations.lint.folder_catalog import called_functions, name_of
-from migrations.lint.rule import Case, Rule
+from migrations.lint.folder_catalog import name_of
+from migrations.lint.rule import Case, Rule, called_functions
 from migrations.sql.grammar import parse, relations, tree
 
 _DDL = frozenset({"alter_table_stmt", "index_stmt", "rename_stmt", "drop_stmt", "create_trig_stmt"})
