@@ -13,7 +13,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from migrations.sql.grammar import RawStatement, definition_names, descend, tree
+from migrations.sql.grammar import RawStatement, definition_names, tree
 
 SERIALS = {
     "smallserial": "int2",
@@ -25,6 +25,7 @@ SERIALS = {
 }
 """Words that stand for a type and a sequence."""
 KEYS = (tree.CONSTR_PRIMARY, tree.CONSTR_UNIQUE)
+_CONDITIONS = (tree.CONSTR_CHECK, tree.CONSTR_NOTNULL)
 _ENDINGS = {
     tree.CONSTR_PRIMARY: "pkey",
     tree.CONSTR_UNIQUE: "key",
@@ -45,6 +46,8 @@ class KnownColumn:
     type: str
     modifiers: tuple[int, ...] = ()
     not_null: bool = False
+    virtual: bool = False
+    """Whether it is computed when it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,8 @@ class FolderCatalog:
         self.made_by: dict[str, str] = {}
         """Which migration made each type, view, function or schema."""
         self.dropped: set[str] = set()
+        self.checked_domains: set[str] = set()
+        """Domains that not every value of the type under them fits."""
         self.taken = 0
         self.places: dict[int, str] = {}
         """In which file each statement stands that made something for certain."""
@@ -220,6 +225,16 @@ class FolderCatalog:
         parts = node.domainname if hasattr(node, "domainname") else node.type_name
         self._make(joined(definition_names(parts)))
 
+    def _domain(self, node: Any) -> None:
+        self._type(node)
+        if {one.constraint.contype for one in node.constraints} & {*_CONDITIONS}:
+            self.checked_domains.add(joined(definition_names(node.domainname)))
+
+    def _alter_domain(self, node: Any) -> None:
+        # One is added, or NOT NULL; where one is taken away, others may be left.
+        if node.subtype in ("C", "O"):
+            self.checked_domains.add(joined(definition_names(node.type_name)))
+
     def _composite(self, node: Any) -> None:
         self._make(name_of(node.typevar))
 
@@ -238,6 +253,7 @@ class FolderCatalog:
     def _drop(self, node: Any) -> None:
         for name in map(joined, dropped_names(node)):
             self.dropped.add(name)
+            self.checked_domains.discard(name)
             self.made_by.pop(name, None)
             if node.remove_type == tree.OBJECT_TABLE:
                 self.tables.pop(name, None)
@@ -302,10 +318,10 @@ class FolderCatalog:
     def _add_column(self, table: KnownTable, column: Any) -> None:
         type_, modifiers = type_of(column.type_name)
         constraints = [item.constraint for item in column.constraints]
-        not_null = any(
-            one.contype in (tree.CONSTR_NOTNULL, tree.CONSTR_PRIMARY) for one in constraints
-        )
-        table.columns[column.colname] = KnownColumn(type_, modifiers, not_null)
+        kinds = {one.contype for one in constraints}
+        not_null = bool(kinds & {tree.CONSTR_NOTNULL, tree.CONSTR_PRIMARY})
+        virtual = any(one.generated_kind == "v" for one in constraints)
+        table.columns[column.colname] = KnownColumn(type_, modifiers, not_null, virtual)
         for one in constraints:
             _constrain(table, one, column.colname)
 
@@ -364,15 +380,6 @@ def _constrain(table: KnownTable, constraint: Any, column: str = "") -> None:
                 table.columns[one] = replace(known, not_null=True)
 
 
-def called_functions(node: Any) -> list[tuple[str, int]]:
-    """The functions that are called below a node, without their schema, and where."""
-    return [
-        (call.funcname[-1].string.sval, call.location)
-        for call in descend(node)
-        if isinstance(call, tree.FuncCall) and call.funcname
-    ]
-
-
 _TAKES = {
     "create_stmt": FolderCatalog._create,
     "create_table_as_stmt": FolderCatalog._create_as,
@@ -380,7 +387,8 @@ _TAKES = {
     "index_stmt": FolderCatalog._index,
     "create_enum_stmt": FolderCatalog._type,
     "create_range_stmt": FolderCatalog._type,
-    "create_domain_stmt": FolderCatalog._type,
+    "create_domain_stmt": FolderCatalog._domain,
+    "alter_domain_stmt": FolderCatalog._alter_domain,
     "composite_type_stmt": FolderCatalog._composite,
     "view_stmt": FolderCatalog._view,
     "create_function_stmt": FolderCatalog._function,

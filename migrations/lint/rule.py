@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from migrations.lint.finding import Effect, Hit, Severity
 from migrations.lint.folder_catalog import FolderCatalog, KnownTable, name_of
 from migrations.model.migration import Migration, Section, Statement, StatementKind
-from migrations.sql.grammar import RawStatement, tree
+from migrations.sql.grammar import RawStatement, descend, tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,3 +161,12 @@ class Rule:
 def runs_outside(case: Case) -> bool:
     """Whether PostgreSQL refuses the statement in a transaction."""
     return case.statement.kind is StatementKind.OUTSIDE
+
+
+def called_functions(node: Any) -> list[tuple[str, int]]:
+    """The functions that are called below a node, without their schema, and where."""
+    return [
+        (call.funcname[-1].string.sval, call.location)
+        for call in descend(node)
+        if isinstance(call, tree.FuncCall) and call.funcname
+    ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from migrations.model.preflight import (
@@ -49,20 +50,13 @@ async def glance(
 
     The session must not be in a transaction. Raises what the server raises.
     """
-    values: dict[str, SqlValue] = {"role": role}
-    values["role_oid"] = Expression(bind(_SQL["role_oid"], values))
-    looked_at = ["server", "connections"]
-    looked_at += [one for one in ("archiver",) if one in asked]
-    if 0 < len(touched.tables) <= TABLES_AT_MOST:
-        looked_at.append("tables")
-        names = [f"pg_catalog.to_regclass({quote_literal(one.name)})" for one in touched.tables]
-        values["oids"] = Expression(", ".join(names))
-    columns = [f"({bind(_SQL[one], values)})::pg_catalog.text AS {one}" for one in looked_at]
-    columns.append(f"({_SQL['replicated']}) AS replicated")
+    named = 0 < len(touched.tables) <= TABLES_AT_MOST
+    tables = tuple(one.name for one in touched.tables) if named else ()
+    looked_at, query = _query(role, tables, "archiver" in asked)
     (row,) = await queried_behind(
         connection,
         _SQL["begin"],
-        f"SELECT {', '.join(columns)}",
+        query,
         {**dict.fromkeys(looked_at, text), "replicated": boolean},
         "ROLLBACK",
     )
@@ -72,6 +66,23 @@ async def glance(
         for one, said in _settled(found, row["replicated"], policy, touched).items()
         if one in asked
     }
+
+
+@lru_cache(maxsize=64)
+def _query(
+    role: str | None, tables: tuple[str, ...], archiver: bool
+) -> tuple[tuple[str, ...], str]:
+    """The columns that are JSON, and the query; the same for most databases of a rollout."""
+    values: dict[str, SqlValue] = {"role": role}
+    values["role_oid"] = Expression(bind(_SQL["role_oid"], values))
+    names = [f"pg_catalog.to_regclass({quote_literal(one)})" for one in tables]
+    values["oids"] = Expression(", ".join(names))
+    looked_at = ["server", "connections"]
+    looked_at += ["archiver"] if archiver else []
+    looked_at += ["tables"] if tables else []
+    columns = [f"({bind(_SQL[one], values)})::pg_catalog.text AS {one}" for one in looked_at]
+    columns.append(f"({_SQL['replicated']}) AS replicated")
+    return tuple(looked_at), f"SELECT {', '.join(columns)}"
 
 
 def _settled(

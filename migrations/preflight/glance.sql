@@ -11,7 +11,6 @@
 BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
 SET LOCAL statement_timeout TO '10s';
 SET LOCAL lock_timeout TO '500ms';
-SET LOCAL row_security TO off;
 SET LOCAL ROLE NONE;
 SET LOCAL search_path TO DEFAULT
 
@@ -53,24 +52,17 @@ SELECT pg_catalog.jsonb_build_object(
 
 -- name: tables
 -- The tables, unless somebody holds or wants a lock on one of them, of whatever database: then nothing here
--- waits for it, and all is asked properly. Prepared transactions hold locks without a process.
-WITH named AS MATERIALIZED (
-    SELECT ARRAY[:oids]::pg_catalog.oid[] AS oids
-), locked AS MATERIALIZED (
-    SELECT EXISTS (SELECT FROM pg_catalog.pg_lock_status() AS l
-        WHERE l.relation OPERATOR(pg_catalog.=) ANY ((SELECT n.oids FROM named AS n)::pg_catalog.oid[])
-            AND coalesce(pg_catalog.int4ne(l.pid, pg_catalog.pg_backend_pid()), true)) AS by_others
-), invalid AS MATERIALIZED (
-    SELECT EXISTS (SELECT FROM pg_catalog.pg_index AS i
-        WHERE i.indrelid OPERATOR(pg_catalog.=) ANY ((SELECT n.oids FROM named AS n)::pg_catalog.oid[])
-            AND NOT i.indisvalid) AS indexes
-)
-SELECT CASE WHEN NOT l.by_others AND NOT i.indexes THEN coalesce((
-    SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(
+-- waits for it, and all is asked properly. Prepared transactions hold locks without a process. The names are
+-- looked up once for all locks, and not once per lock: so there, and only there, in a query of their own.
+SELECT CASE WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_lock_status() AS l
+        WHERE l.relation OPERATOR(pg_catalog.=) ANY ((SELECT ARRAY[:oids])::pg_catalog.oid[])
+            AND coalesce(pg_catalog.int4ne(l.pid, pg_catalog.pg_backend_pid()), true))
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_index AS i
+        WHERE i.indrelid OPERATOR(pg_catalog.=) ANY (ARRAY[:oids]::pg_catalog.oid[]) AND NOT i.indisvalid)
+THEN coalesce((SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(
         pg_catalog.concat(c.relnamespace::pg_catalog.regnamespace, '.', pg_catalog.quote_ident(c.relname::pg_catalog.text)),
         pg_catalog.concat(c.relkind, CASE WHEN c.relhassubclass THEN ' with others below' END),
         pg_catalog.pg_has_role((:role_oid), c.relowner, 'USAGE'),
         c.reltuples, pg_catalog.pg_stat_get_live_tuples(c.oid), pg_catalog.pg_total_relation_size(c.oid)))
     FROM pg_catalog.pg_class AS c
-    WHERE c.oid OPERATOR(pg_catalog.=) ANY ((SELECT n.oids FROM named AS n)::pg_catalog.oid[])), '[]'::pg_catalog.jsonb) END
-FROM locked AS l, invalid AS i
+    WHERE c.oid OPERATOR(pg_catalog.=) ANY (ARRAY[:oids]::pg_catalog.oid[])), '[]'::pg_catalog.jsonb) END

@@ -14,14 +14,22 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
 from ledger.embedded.postgres import EmbeddedPostgres
 from migrations.catalog.snapshot import take
-from migrations.target.session import ConnectionSettings, close_session, open_session
+from migrations.target.session import (
+    Connection,
+    ConnectionSettings,
+    close_session,
+    open_session,
+)
+from ops.bench.contest.line import HOST, delayed_line
 
 TABLES = 300
 TOGETHER = 100
@@ -43,8 +51,10 @@ CREATE INDEX ON t{number} (parent);
 """
 
 
-def measured(turns: int, tables: int = TABLES) -> tuple[float, float]:
-    """Seconds of pg_dump and of ours, the medians over the turns, of a schema of so many tables."""
+def measured(turns: int, tables: int = TABLES) -> tuple[float, float, int]:
+    """Of a schema of so many tables: seconds of pg_dump and of ours, the medians over the turns;
+    how many round trips ours takes.
+    """
     with tempfile.TemporaryDirectory(prefix="migration-ledger-bench-") as name:
         place = Path(name)
         place.chmod(0o755)
@@ -56,7 +66,7 @@ def measured(turns: int, tables: int = TABLES) -> tuple[float, float]:
             server.stop()
 
 
-async def _measured(url: str, turns: int, tables: int) -> tuple[float, float]:
+async def _measured(url: str, turns: int, tables: int) -> tuple[float, float, int]:
     connection = await asyncpg.connect(url)
     for start in range(0, tables, TOGETHER):
         numbers = range(start, min(start + TOGETHER, tables))
@@ -67,8 +77,25 @@ async def _measured(url: str, turns: int, tables: int) -> tuple[float, float]:
     for _ in range(turns + 1):
         dumps.append(await asyncio.to_thread(_dump, url))
         ours.append(await _fingerprint(url))
+    trips = await counted(url, lambda session: take(session, keep=False))
     # The first of each finds nothing in any cache.
-    return statistics.median(dumps[1:]), statistics.median(ours[1:])
+    return statistics.median(dumps[1:]), statistics.median(ours[1:]), trips
+
+
+async def counted(url: str, work: Callable[[Connection], Awaitable[object]]) -> int:
+    """How many round trips the work takes in a session that is there."""
+    parts = urlsplit(url)
+    async with delayed_line(parts.hostname or HOST, parts.port or 5432, 0, noted=True) as line:
+        login = parts.netloc.rpartition("@")[0]
+        behind = urlunsplit(parts._replace(netloc=f"{login}@{HOST}:{line.port}"))
+        settings = ConnectionSettings.from_url(behind, allow_plaintext=True)
+        for works in (True, False):
+            session = await open_session(settings, application_name="bench", read_only=True)
+            if works:
+                await work(session)
+            await close_session(session)
+        busy, idle = line.sessions
+        return busy.round_trips - idle.round_trips
 
 
 def _dump(url: str) -> float:

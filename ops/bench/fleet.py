@@ -9,6 +9,7 @@ when the program's own table is there already.
 
   a  a bare asyncpg loop, at the concurrency that was best in two trials before the rounds
   b  ledger in one process, from the request to RolloutCompleted
+  p  as b, with each database asked before whether this is a good moment; only with --only bp
   c  ledger over Kafka with `ledger serve` and one `ledger-agent` as processes of their own
   s  as c, with orders and reports signed; only when it is asked for: --only cs
   n  as c, with everything taken out of the programs that traces or measures; only with --telemetry
@@ -66,6 +67,7 @@ BARS = (
     ("b", "d", 1.8),
     ("c", "d", 1.8),
     ("s", "c", 0.95),
+    ("p", "b", 0.91),
     ("c", "n", 0.99),
     ("t", "n", 0.95),
 )
@@ -117,7 +119,9 @@ async def run(
     if "a" in only:
         chosen.insert(0, await _best_bare_loop(server, line, n))
     if not chosen:
-        raise SystemExit("nobody runs; --only takes some of the letters a, b, c, d, n, s, t and u")
+        raise SystemExit(
+            "nobody runs; --only takes some of the letters a, b, c, d, n, p, s, t and u"
+        )
     results = [Result(contender, n) for contender in chosen]
     for turn in range(rounds):
         first = turn % len(results)

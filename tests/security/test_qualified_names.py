@@ -82,9 +82,6 @@ ALLOWED_RELATIONS = {
     "rel",
     "owned",
     "odd",
-    "named",
-    "locked",
-    "invalid",
 }
 """Names of WITH clauses."""
 

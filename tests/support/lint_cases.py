@@ -187,6 +187,41 @@ CASES = (
         at=3,
     ),
     LintCase(
+        "table-rewrites",
+        "ALTER TABLE users SET UNLOGGED;",
+        "ALTER TABLE users SET (fillfactor = 80);",
+    ),
+    LintCase(
+        "table-rewrites",
+        "ALTER TABLE users ADD COLUMN a int,\n    SET TABLESPACE fast;",
+        "CREATE TABLE plain (id int);\nALTER TABLE plain SET LOGGED;",
+    ),
+    LintCase(
+        "table-rewrites",
+        "ALTER TABLE users SET ACCESS METHOD columnar;",
+        "CREATE UNLOGGED TABLE plain (id int);",
+    ),
+    LintCase(
+        "table-rewrites",
+        "ALTER TABLE users ALTER COLUMN age SET EXPRESSION AS (id + 1);",
+        "ALTER TABLE users ADD COLUMN v bigint GENERATED ALWAYS AS (id) VIRTUAL;\n"
+        "ALTER TABLE users ALTER COLUMN v SET EXPRESSION AS (id + 1);",
+    ),
+    LintCase(
+        "table-rewrites",
+        "CREATE DOMAIN few AS int CHECK (VALUE < 9);\nALTER TABLE users ADD COLUMN n few;",
+        "CREATE DOMAIN few AS int;\nALTER TABLE users ADD COLUMN n few;",
+        at=2,
+    ),
+    LintCase(
+        "table-rewrites",
+        "CREATE DOMAIN few AS int;\nALTER DOMAIN few SET NOT NULL;\n"
+        "ALTER TABLE users ADD COLUMN n few;",
+        "CREATE DOMAIN few AS int CHECK (VALUE < 9);\nDROP DOMAIN few;\n"
+        "CREATE DOMAIN few AS int;\nALTER TABLE users ADD COLUMN n few;",
+        at=3,
+    ),
+    LintCase(
         "type-rewrites",
         "ALTER TABLE users ALTER COLUMN age TYPE bigint;",
         "ALTER TABLE users ALTER COLUMN email TYPE text;",
@@ -358,6 +393,31 @@ CASES = (
         "DELETE FROM teams WHERE code > 7;",
         "CREATE TRIGGER t BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION f();\n"
         "DELETE FROM teams WHERE code IN (7, 8);",
+        at=2,
+    ),
+    LintCase(
+        "backfill-in-ddl",
+        "UPDATE users SET age = 0 WHERE true;",
+        "WITH one AS (UPDATE users SET age = 0 WHERE id = 1 RETURNING id) SELECT * FROM one;",
+    ),
+    LintCase(
+        "backfill-in-ddl",
+        "WITH gone AS (DELETE FROM users RETURNING id) INSERT INTO shops SELECT id FROM gone;",
+        "WITH found AS (SELECT id FROM users) INSERT INTO shops SELECT id FROM found;",
+    ),
+    LintCase(
+        "backfill-in-ddl",
+        "MERGE INTO users USING teams ON true WHEN MATCHED THEN UPDATE SET age = 1;",
+        "MERGE INTO users USING teams ON users.id = teams.owner_id\n"
+        "WHEN MATCHED THEN UPDATE SET age = 1;",
+    ),
+    LintCase(
+        "backfill-in-ddl",
+        "ALTER TABLE users ADD COLUMN b int;\n"
+        "MERGE INTO users USING teams ON users.id = teams.owner_id WHEN MATCHED THEN DELETE;",
+        "ALTER TABLE users ADD COLUMN b int;\n"
+        "MERGE INTO users USING teams ON users.id = teams.owner_id\n"
+        "WHEN NOT MATCHED THEN INSERT (id, email) VALUES (owner_id, '');",
         at=2,
     ),
     LintCase(

@@ -10,12 +10,11 @@ from migrations.lint.finding import Effect, Hit, Severity
 from migrations.lint.folder_catalog import (
     SERIALS,
     KnownColumn,
-    called_functions,
     joined,
     name_of,
     type_of,
 )
-from migrations.lint.rule import Case, Rule
+from migrations.lint.rule import Case, Rule, called_functions
 from migrations.sql.grammar import definition_names, tree
 
 _TEXTS = ("text", "varchar")
@@ -161,6 +160,35 @@ def _volatile_default(case: Case) -> Iterator[Hit]:
             )
 
 
+_WHOLE = {
+    tree.AT_SetLogged: "becomes LOGGED",
+    tree.AT_SetUnLogged: "becomes UNLOGGED",
+    tree.AT_SetTableSpace: "moves to the tablespace {name}",
+    tree.AT_SetAccessMethod: "gets the access method {name}",
+}
+"""Commands that write a table anew, whatever stands in it."""
+
+
+def _whole_table(case: Case) -> Iterator[Hit]:
+    table, known = name_of(case.node.relation), case.known(case.node.relation)
+    for command in case.commands(*_WHOLE):
+        name = command.name or "by default"
+        yield Hit(f"{table} {_WHOLE[command.subtype].format(name=name)}")
+    for command in case.commands(tree.AT_SetExpression):
+        column = known.columns.get(command.name) if known else None
+        # What is VIRTUAL is computed when it is read.
+        if column is None or not column.virtual:
+            yield Hit(f"the expression of {table}.{command.name} changes")
+    for column in _added_columns(case):
+        type_, _ = type_of(column.type_name)
+        if type_ in case.catalog.checked_domains:
+            yield Hit(
+                f"{table}.{column.colname} is added with the domain {type_}, whose conditions "
+                "every row is tried by",
+                column.location,
+            )
+
+
 def _required(case: Case) -> Iterator[Hit]:
     table = name_of(case.node.relation)
     for column in _added_columns(case):
@@ -224,6 +252,16 @@ RULES = (
         _ALTERS,
         _serial,
         recipe="add-column",
+        effect=Effect.REWRITES,
+    ),
+    Rule(
+        "table-rewrites",
+        Severity.ERROR,
+        "Every row is written anew while nobody can read or write the table.",
+        "Make a new table as it is to be, move the rows over in batches, and swap the two; add a "
+        "column with the type under the domain, and a CHECK … NOT VALID that is validated later.",
+        _ALTERS,
+        _whole_table,
         effect=Effect.REWRITES,
     ),
     Rule(

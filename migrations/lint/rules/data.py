@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from migrations.lint.finding import Hit, Severity
-from migrations.lint.folder_catalog import called_functions, name_of
-from migrations.lint.rule import Case, Rule
+from migrations.lint.folder_catalog import name_of
+from migrations.lint.rule import Case, Rule, called_functions
 from migrations.sql.grammar import parse, relations, tree
 
 _DDL = frozenset({"alter_table_stmt", "index_stmt", "rename_stmt", "drop_stmt", "create_trig_stmt"})
+_VERBS = {"update_stmt": "UPDATE", "delete_stmt": "DELETE", "merge_stmt": "MERGE"}
 _LOCK_TABLE = re.compile(
     r"(?:^|_)(?:migrations?|schema|deploy|ledger|changelog)_?(?:info_)?locks?$|changeloglock$",
     re.IGNORECASE,
@@ -50,23 +51,54 @@ def _is_pinned(where: Any) -> bool:
             return False
 
 
+def _changes(raw: Any) -> Iterator[tuple[str, Any]]:
+    """What a statement changes rows by: itself, and the parts of its WITH, each with its verb."""
+    if raw.field in _VERBS:
+        yield _VERBS[raw.field], raw.node
+    clause = getattr(raw.node, "with_clause", None)
+    for one in clause.ctes if clause is not None else ():
+        query = one.common_table_expr.ctequery
+        field = query.WhichOneof("node")
+        if field in _VERBS:
+            yield _VERBS[field], getattr(query, field)
+
+
+def _is_partial(node: Any) -> bool:
+    """Whether rows are chosen: by a condition that is more than true."""
+    where = node.join_condition if isinstance(node, tree.MergeStmt) else node.where_clause
+    return where.WhichOneof("node") is not None and not where.a_const.boolval.boolval
+
+
+def _only_adds(node: Any) -> bool:
+    """Whether a MERGE neither changes nor takes away rows that are there."""
+    changing = (tree.CMD_UPDATE, tree.CMD_DELETE)
+    return not any(
+        one.merge_when_clause.command_type in changing for one in node.merge_when_clauses
+    )
+
+
 def _backfill(case: Case) -> Iterator[Hit]:
-    node = case.node
-    if case.section.batches is not None or not case.in_use(node.relation):
-        return
-    table = name_of(node.relation)
-    verb = "UPDATE" if case.raw.field == "update_stmt" else "DELETE"
-    if not node.HasField("where_clause"):
-        yield Hit(f"{verb} of every row of {table} in one statement")
-        return
-    if _is_pinned(node.where_clause):
+    if case.section.batches is not None:
         return
     beside = next((one for one in case.before if _is_ddl(case, one.raw)), None)
-    if beside is not None and case.in_transaction:
-        yield Hit(
-            f"{verb} of {table} in the transaction of {beside.statement.summary} on line "
-            f"{beside.statement.line}"
-        )
+    for verb, node in _changes(case.raw):
+        if not case.in_use(node.relation):
+            continue
+        table = name_of(node.relation)
+        merges = isinstance(node, tree.MergeStmt)
+        if merges and _only_adds(node):
+            continue
+        if not _is_partial(node):
+            yield Hit(f"{verb} of every row of {table} in one statement")
+        elif (
+            beside is not None
+            and case.in_transaction
+            and (merges or not _is_pinned(node.where_clause))
+        ):
+            yield Hit(
+                f"{verb} of {table} in the transaction of {beside.statement.summary} on line "
+                f"{beside.statement.line}"
+            )
 
 
 def _is_ddl(case: Case, raw: Any) -> bool:
@@ -150,7 +182,7 @@ RULES = (
         "behind, and a failure starts all over.",
         "Write a data migration (`-- +migrate Data table=… key=…`): `ledger create NAME --kind "
         "data`. It goes batch by batch, and on where it stopped.",
-        ("update_stmt", "delete_stmt"),
+        ("update_stmt", "delete_stmt", "merge_stmt", "insert_stmt", "select_stmt"),
         _backfill,
     ),
     Rule(

@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from migrations.model.preflight import PreflightPolicy
 from ops.bench.contest import bare, ours, programs
 from ops.bench.contest.course import Course, Migrate
 from ops.bench.contest.ours import Telemetry
@@ -43,6 +44,11 @@ def rivals(agent_concurrency: int) -> list[Contender]:
     """Everybody but the bare loop, in the order in which they take turns."""
     return [
         Contender("b", "ledger, one process", partial(ours.one_process, agent_concurrency)),
+        Contender(
+            "p",
+            "ledger, one process, preflight",
+            partial(ours.one_process, agent_concurrency, preflight=PreflightPolicy()),
+        ),
         Contender("c", "ledger over Kafka", partial(ours.over_kafka, agent_concurrency)),
         Contender(
             "s",

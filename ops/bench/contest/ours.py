@@ -34,6 +34,7 @@ from ledger.service.request_context import RequestContext
 from ledger.settings import AgentSection, KafkaSection, Settings
 from ledger.signing.key_files import generate, write
 from migrations.model.attempt import Limits
+from migrations.model.preflight import PreflightPolicy
 from ops.bench.contest.course import Course, Migrate
 from ops.bench.contest.servers import Server, fresh_databases, ledger_database
 from ops.bench.contest.workload import write_folder
@@ -75,15 +76,20 @@ class Telemetry(StrEnum):
 
 
 @asynccontextmanager
-async def one_process(concurrency: int, course: Course) -> AsyncIterator[Migrate]:
-    """`ledger` without a broker: it leads, works and watches in this process."""
+async def one_process(
+    concurrency: int, course: Course, *, preflight: PreflightPolicy | None = None
+) -> AsyncIterator[Migrate]:
+    """`ledger` without a broker: it leads, works and watches in this process.
+
+    With a `preflight`, each database is asked before whether this is a good moment.
+    """
     async with (
         _new_ledger(course, concurrency, None) as (ledger, settings),
         _secret(course.server),
         working(ledger, settings),
     ):
         await _ready(ledger, course)
-        yield _rollouts(ledger, course)
+        yield _rollouts(ledger, course, Limits(preflight=preflight))
 
 
 @asynccontextmanager
@@ -282,12 +288,12 @@ async def _answers(ledger: Ledger, database: str) -> None:
     raise SystemExit(f"no agent answered within {READY_S:.0f} s; nothing can be measured")
 
 
-def _rollouts(ledger: Ledger, course: Course) -> Migrate:
+def _rollouts(ledger: Ledger, course: Course, limits: Limits | None = None) -> Migrate:
     async def migrate(number: int) -> float:
         folder = write_folder(course.folder / FOLDER, "ours", number + 1)
         start = time.time()
         rollout = await ledger.rollouts.start(
-            await ledger.rollouts.plan(_request(folder, len(course.databases)))
+            await ledger.rollouts.plan(_request(folder, len(course.databases), limits))
         )
         await _completed(ledger, rollout)
         completed: float = await stores_of(ledger).pool.fetchval(COMPLETED, f"rollout-{rollout}")
@@ -305,8 +311,10 @@ async def _completed(ledger: Ledger, rollout: str) -> None:
         raise SystemExit(f"the rollout ended {status.status} ({status.why}): {status.counts}")
 
 
-def _request(folder: Path, databases: int) -> PlanRequest:
-    """One wave, as wide as the agents can take; everything else as it is by default."""
+def _request(folder: Path, databases: int, limits: Limits | None = None) -> PlanRequest:
+    """One wave, as wide as the agents can take, and nothing asked before unless `limits` say so;
+    everything else as it is by default.
+    """
     rollout = Settings().rollout
     return PlanRequest(
         direction="up",
@@ -316,7 +324,7 @@ def _request(folder: Path, databases: int) -> PlanRequest:
             in_flight=min(databases, 10_000),
             budget=Budget(count=0),
             when_spent=WhenSpent.HALT,
-            limits=Limits(),
+            limits=limits or Limits(),
             expiry_s=rollout.expiry_s,
             deadline_s=rollout.deadline_s,
         ),
