@@ -312,7 +312,7 @@ async def _execute(attempt: _Attempt, target: Target) -> Outcome:
             if isinstance(decision, Execute):
                 if worn:
                     raise SessionWorn
-                worn = wears_session(_texts_of(decision))
+                worn = decision is not runs[-1] and wears_session(_texts_of(decision))
             outcome = await _carry_out(attempt, target, decision)
             attempt.finish(outcome, target.observer)
             if outcome.result is StepResult.FAILED:

@@ -166,7 +166,7 @@ class EventReader:
         self._newest = event.SCHEMA_VERSION
         self._upcasters = upcasters
         # Looked up once: whole logs are decoded.
-        self._read: Callable[[bytes], Event] = TypeAdapter(event).validate_json
+        self._read: Callable[[bytes], Event] = TypeAdapter(event).validator.validate_json
 
     def read(self, version: int, body: bytes) -> Event:
         """The event in `body`. Raises `UnknownMessage`."""

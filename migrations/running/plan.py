@@ -90,8 +90,10 @@ def applied_versions(entries: Iterable[Entry]) -> dict[str, Entry]:
     return {version: entry for version, entry in latest.items() if entry.state is State.APPLIED}
 
 
-def half_done(entries: Iterable[Entry]) -> dict[str, Progress]:
+def half_done(entries: Sequence[Entry]) -> dict[str, Progress]:
     """The migrations of which some statements are done and others not."""
+    if not any(entry.step for entry in entries):
+        return {}
     histories = histories_of(entries)
     found = {version: progress_of(history) for version, history in histories.items()}
     return {version: progress for version, progress in found.items() if progress is not None}
