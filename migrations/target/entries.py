@@ -15,15 +15,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
-from migrations.model.attempt import Epoch, Failure
+from migrations.model.attempt import Epoch, Failure, FailureClass
 from migrations.model.migration import Migration
+
+if TYPE_CHECKING:
+    import asyncpg
 
 RESOLVE = "resolve"
 """The direction of an entry that holds a person's word instead of a run."""
@@ -44,6 +47,9 @@ _SINGLE_BYTE = ("LATIN", "WIN125")
 """Encodings that Python has under the same name, or as a code page, and converts alike."""
 _SAID = frozenset({"message", "statement", "file", "blocker"})
 """Fields of a failure that hold words of others."""
+
+_FAILURE_FIELDS = tuple(field.name for field in fields(Failure))
+"""A newer program may have written more; its chain covers that, and we pass over it."""
 
 _LENGTH_BYTES = 8
 _GENESIS_DOMAIN = b"migration-ledger/journal/2"
@@ -241,3 +247,34 @@ def said_by(command: UUID, entries: Iterable[Entry]) -> frozenset[Key]:
 def key_of_entry(entry: Entry | NewEntry) -> Key:
     """What its command has no other entry of."""
     return entry.migration, entry.direction, entry.step
+
+
+def entry_of(row: Mapping[str, Any] | asyncpg.Record) -> Entry:
+    """The entry that a row of the journal holds."""
+    failure = row["failure"]
+    return Entry(
+        seq=row["seq"],
+        head=row["head"],
+        command=row["command"],
+        rollout=row["rollout"],
+        migration=row["migration"],
+        direction=row["direction"],
+        step=row["step"],
+        state=State(row["state"]),
+        up_checksum=row["up_checksum"],
+        down_checksum=row["down_checksum"],
+        statements=row["statements"],
+        finished_at=row["finished_at"],
+        duration_ms=row["duration_ms"],
+        note=row["note"] or "",
+        failure=_failure_of(failure) if failure else None,
+        reason=row["reason"] or "",
+        made_by=row["made_by"],
+        epoch=Epoch(row["epoch_term"], row["epoch_position"]),
+    )
+
+
+def _failure_of(text: str) -> Failure:
+    said = json.loads(text)
+    known = {name: said[name] for name in _FAILURE_FIELDS if name in said}
+    return Failure(**{**known, "kind": FailureClass(said["kind"])})

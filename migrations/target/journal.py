@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import TypeAlias
 from uuid import UUID
@@ -15,7 +15,7 @@ from uuid import UUID
 import asyncpg
 
 from migrations.errors import JournalChanged, JournalForged
-from migrations.model.attempt import Epoch, Failure, FailureClass
+from migrations.model.attempt import Epoch
 from migrations.printable import escaped
 from migrations.sql.literals import Expression, SqlValue, bind
 from migrations.sql.named_statements import named_statements
@@ -33,7 +33,7 @@ from migrations.target.entries import (
     Entry,
     NewEntry,
     Said,
-    State,
+    entry_of,
     failure_text,
     genesis,
     json_in_one_form,
@@ -106,8 +106,6 @@ SHAPE = ",".join(
 )
 """The table's columns in order with their types, whose numbers are the same on every server."""
 
-FAILURE_FIELDS = tuple(field.name for field in fields(Failure))
-"""A newer program may have written more; its chain covers that, and we pass over it."""
 
 _SQL = named_statements("migrations.target", "journal.sql")
 
@@ -189,7 +187,7 @@ def record_of(rows: Iterable[AnyRow], target: str) -> Record | None:
     head = genesis(uuid, target) if isinstance(uuid, UUID) else ""
     for number, row in enumerate(ordered, start=1):
         try:
-            entry = _entry(row)
+            entry = entry_of(row)
             said = Said(entry.command, entry.rollout, row["owner"], entry.epoch)
             head = next_head(head, said, entry, failure=_stored(row["failure"]))
         except (TypeError, ValueError, KeyError, AttributeError, RecursionError):
@@ -380,33 +378,3 @@ def latest_by_version(entries: Iterable[Entry]) -> dict[str, Entry]:
 def _stored(failure: str | None) -> str | None:
     """A failure as it was hashed: in its own words, also those that a newer program has written."""
     return failure and json_in_one_form(json.loads(failure))
-
-
-def _failure_of(text: str) -> Failure:
-    said = json.loads(text)
-    known = {name: said[name] for name in FAILURE_FIELDS if name in said}
-    return Failure(**{**known, "kind": FailureClass(said["kind"])})
-
-
-def _entry(row: AnyRow) -> Entry:
-    failure = row["failure"]
-    return Entry(
-        seq=row["seq"],
-        head=row["head"],
-        command=row["command"],
-        rollout=row["rollout"],
-        migration=row["migration"],
-        direction=row["direction"],
-        step=row["step"],
-        state=State(row["state"]),
-        up_checksum=row["up_checksum"],
-        down_checksum=row["down_checksum"],
-        statements=row["statements"],
-        finished_at=row["finished_at"],
-        duration_ms=row["duration_ms"],
-        note=row["note"] or "",
-        failure=_failure_of(failure) if failure else None,
-        reason=row["reason"] or "",
-        made_by=row["made_by"],
-        epoch=Epoch(row["epoch_term"], row["epoch_position"]),
-    )
