@@ -31,8 +31,9 @@ from migrations.printable import escaped
 from migrations.scratch.builder import said
 from migrations.scratch.database import ScratchDatabase
 from migrations.scratch.lone_statements import NEVER_RUN, known_effects
-from migrations.sql.grammar import RawStatement, parse
+from migrations.sql.grammar import RawStatement, parse, tree
 from migrations.sql.named_statements import named_statements
+from migrations.sql.savepoints import is_savepoint
 from migrations.target.session import (
     DRIVER_ERRORS,
     Connection,
@@ -55,6 +56,7 @@ _TABLES = frozenset("rpmfv")
 """Kinds of relations that programs read and write: tables of all kinds, and views."""
 _OUTSIDE = "it runs outside of transactions, so this is what is known of its kind"
 _BEYOND = "it changes what the whole server shares, such as a role, so it was taken back at once"
+_TAKES_BACK = "what it takes back stays here, so what follows may be seen otherwise"
 _LOST = "the session with the scratch database was lost at a statement before"
 
 
@@ -161,6 +163,10 @@ class _Tracer:
                 found.append(replace(one, untraced=_LOST, fails=True))
                 continue
             raw = parse(statement.text)[0]
+            if is_savepoint(raw):
+                back = raw.node.kind == tree.TRANS_STMT_ROLLBACK_TO
+                found.append(replace(one, untraced=_TAKES_BACK if back else ""))
+                continue
             try:
                 if statement.kind is StatementKind.OUTSIDE:
                     found.append(await self._outside(session, statement, raw, one))

@@ -198,10 +198,11 @@ def masked_message(error: asyncpg.PostgresError, text: str = "") -> str:
         said = _mask(message, _object_names(error))
     else:
         parts: list[tuple[str, str | None]] = [("", message)]
-        if state.startswith(_OF_NAMES_CLASSES):
+        # The table that a policy is for is there: its name is no value. What helps is our word.
+        policed = error.server_source_function == _POLICY_CHECK
+        values = (inside or looked_up) and not policed
+        if state.startswith(_OF_NAMES_CLASSES) and not policed:
             parts += [("; ", error.detail), ("; hint: ", error.hint)]
-        # The table that a policy is for is there: its name is no value.
-        values = (inside or looked_up) and error.server_source_function != _POLICY_CHECK
         said = "".join(
             lead + " ".join((_mask_unknown(part, own) if values else part).split("\n"))
             for lead, part in parts

@@ -23,7 +23,7 @@ from migrations.scratch.lone_statements import known_effects
 from migrations.scratch.schema import FolderSchema, SqlSchema
 from migrations.scratch.trace import trace
 from migrations.sql.grammar import parse
-from migrations.sql.statements import split
+from migrations.sql.statements import script, split
 from migrations.target.session import ConnectionSettings
 from tests.fixtures.postgres import PostgresServer
 from tests.support.scratch import connected
@@ -347,3 +347,15 @@ def test_a_mode_says_whom_it_keeps_out() -> None:
         "ACCESS EXCLUSIVE",
     ]
     assert [mode for mode in LockMode if mode.blocks_reads] == [LockMode.ACCESS_EXCLUSIVE]
+
+
+async def test_savepoints_are_no_failures_of_a_trace(server: ConnectionSettings) -> None:
+    text = "SAVEPOINT a;\nALTER TABLE users ADD COLUMN more int;\nROLLBACK TO a;\nRELEASE a;\n"
+    read = script(text, file="1.sql", begun=True)
+    section = Section(read.statements, Options(), "")
+    one = Migration("1", "", "native", section, None, None, (SourceFile("1.sql", text.encode()),))
+    made, altered, back, given_up = (await traced(server, one)).statements
+    assert not any(found.fails for found in (made, altered, back, given_up))
+    assert "users" in locks(altered)
+    assert "takes back" in back.untraced
+    assert (made.untraced, given_up.untraced) == ("", "")
