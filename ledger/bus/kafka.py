@@ -161,7 +161,7 @@ class KafkaBus:
                 self._throw_away(producer)
                 raise BusUnavailable(
                     f"the broker at {self._settings.bootstrap} did not take "
-                    f"{len(messages)} messages ({what(error)}); they are sent again later"
+                    f"{len(messages):,} messages ({what(error)}); they are sent again later"
                 ) from None
 
     async def join(self, topic: str, group: str) -> KafkaMember:

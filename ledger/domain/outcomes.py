@@ -272,7 +272,7 @@ def _left_behind(
     done = sum((version in found) is not down for version in wanted)
     failure = Failure(
         kind=FailureClass.CANCELLED,
-        message=f"the rollout was aborted before it was finished here: {done} of {len(wanted)} "
+        message=f"the rollout was aborted before it was finished here: {done:,} of {len(wanted):,} "
         f"migrations {'undone' if down else 'applied'}; the next rollout goes on from there",
     )
     return state._replace(status=DatabaseStatus.FAILED, answered=True, failure=failure)

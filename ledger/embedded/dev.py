@@ -139,7 +139,7 @@ class DevServers:
         self.postgres.start()
         asyncio.run(self._make_ledger_database())
         if self.tenants:
-            self._say(f"Making {len(self.tenants)} tenant databases ...")
+            self._say(f"Making {len(self.tenants):,} tenant databases ...")
             asyncio.run(make_tenants(self.postgres.url(), self.folder, self.tenants))
         if self.kafka:
             self._say(f"Starting Apache Kafka in {self.kafka.folder} ...")

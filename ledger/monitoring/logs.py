@@ -89,7 +89,7 @@ class Repetition(logging.Filter):
             self._known.pop(next(iter(self._known)))
         self._known[key] = (now, 0)
         if more:
-            times = "once" if more == 1 else f"{more} times"
+            times = "once" if more == 1 else f"{more:,} times"
             since = f"{now - said_at:.0f} s"
             record.msg = f"{record.getMessage()} (said {times} more in the last {since})"
             record.args = ()

@@ -161,7 +161,7 @@ def _values(plan: Plan, database: str) -> dict[str, str]:
 def _told(ref: MigrationRef, database: str, section: Section) -> StepText:
     remark = ""
     if section.batches is not None:
-        remark = f"in batches of {section.batches.size} over {section.batches.table}"
+        remark = f"in batches of {section.batches.size:,} over {section.batches.table}"
     elif section.program is not None:
         remark = f"runs {section.program.language.value}"
     elif not section.transactional:

@@ -206,9 +206,9 @@ def _problem(history: ForeignHistory, found: Match, *, accept_missing: bool) -> 
         )
     if found.unmatched and not accept_missing:
         names = ", ".join(row.label for row in found.unmatched[:5])
-        more = f" and {len(found.unmatched) - 5} more" if len(found.unmatched) > 5 else ""
+        more = f" and {len(found.unmatched) - 5:,} more" if len(found.unmatched) > 5 else ""
         return (
-            f"{history.table} has {len(found.unmatched)} rows that no file of the folder belongs "
+            f"{history.table} has {len(found.unmatched):,} rows that no file of the folder belongs "
             f"to: {names}{more}; is this the right folder? If those files were deleted on purpose, "
             "say --accept-missing"
         )

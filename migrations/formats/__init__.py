@@ -70,7 +70,7 @@ def only(loaded: Sequence[Migration], files: Sequence[SourceFile]) -> Migration:
         raise LoadError(
             files[0].name if files else "(no file)",
             None,
-            f"{len(files)} files make {len(loaded)} migrations where one is expected",
+            f"{len(files):,} files make {len(loaded):,} migrations where one is expected",
             "Pass the files of exactly one migration",
         )
     return loaded[0]

@@ -199,7 +199,7 @@ def _oldest(rows: Sequence[_Row], age: str, remedy: str) -> Measured:
         return Measured(None, f"{_who(hidden[0])}, whose age is hidden; {SEE_ALL}")
     if oldest is None:
         return Measured(0)
-    more = f" and {len({row['pid'] for row in rows}) - 1} more" if len(rows) > 1 else ""
+    more = f" and {len({row['pid'] for row in rows}) - 1:,} more" if len(rows) > 1 else ""
     return Measured(max(float(oldest[age]), 0), f"{_who(oldest)}{more}; {remedy}")
 
 
@@ -326,7 +326,7 @@ def _window(situation: Situation) -> Measured:
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
 
 

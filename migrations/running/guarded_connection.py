@@ -266,7 +266,7 @@ class GuardedConnection:
                 ForbiddenSqlError(
                     self._stage.file,
                     self._line(),
-                    f"{len(found)} statements in a call that takes one",
+                    f"{len(found):,} statements in a call that takes one",
                     "Send them one by one",
                 )
             )

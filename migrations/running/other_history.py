@@ -76,7 +76,7 @@ def _is_of(folder: FolderHistory, entry: Entry, accepted: frozenset[str] = froze
 
 
 def _message(folder: FolderHistory, applied: Sequence[str], known_as: str) -> str:
-    more = f" and {len(applied) - _SHOWN} more" if len(applied) > _SHOWN else ""
+    more = f" and {len(applied) - _SHOWN:,} more" if len(applied) > _SHOWN else ""
     history = f"the history {escaped(known_as)}" if known_as else "a history"
     called = f"folder {escaped(folder.name)}" if folder.name else "folder"
     return (

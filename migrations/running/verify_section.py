@@ -85,4 +85,4 @@ async def answer_problem(connection: Connection, statement: Statement, holds: Ho
     if not rows:
         return "no row came back"
     wrong = sum(1 for row in rows if len(row) == 0 or row[0] is not True)
-    return f"the first column is not true in {wrong} of {len(rows)} rows" if wrong else ""
+    return f"the first column is not true in {wrong:,} of {len(rows):,} rows" if wrong else ""

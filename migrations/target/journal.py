@@ -227,7 +227,7 @@ async def refuse_foreign(connection: Connection, role: str | None) -> None:
 
 def _some(found: Sequence[str]) -> str:
     """The first of these, escaped, and how many more there are."""
-    more = f"; and {len(found) - SHOWN_AT_MOST} more" if len(found) > SHOWN_AT_MOST else ""
+    more = f"; and {len(found) - SHOWN_AT_MOST:,} more" if len(found) > SHOWN_AT_MOST else ""
     return "; ".join(map(escaped, found[:SHOWN_AT_MOST])) + more
 
 

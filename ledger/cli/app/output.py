@@ -43,6 +43,8 @@ TOGETHER = 500
 """Items of a document that are written at once."""
 
 OutputRow = Mapping[str, Any]
+ORDINALS = ("position", "version", "line", "port", "term", "wave", "attempt", "value", "limit")
+"""How columns end whose numbers say which one, or are settings: they are written as typed."""
 
 
 class OutputFormat(StrEnum):
@@ -138,7 +140,7 @@ class Output:
         else:
             width = max((len(_title(key)) for key in fields), default=0)
             for key, value in fields.items():
-                told = paragraph(" " * (width + 2) + _shown(value), width_of(sys.stdout))
+                told = paragraph(" " * (width + 2) + _field(key, value), width_of(sys.stdout))
                 told[0] = f"{_title(key):<{width}}  {told[0].lstrip(' ')}"
                 typer.echo("\n".join(told))
 
@@ -179,7 +181,7 @@ def _write(text: str, stream: TextIO) -> None:
 
 def _table(rows: Sequence[OutputRow], columns: Sequence[str], *, heading: bool) -> None:
     now = SYSTEM_CLOCK.now()
-    shown = [{column: _shown(row.get(column), now) for column in columns} for row in rows]
+    shown = [{column: _field(column, row.get(column), now) for column in columns} for row in rows]
     title, lines = lines_of(columns, shown, width_of(sys.stdout))
     if heading:
         typer.echo(f"\x1b[1m{title}\x1b[0m" if is_coloured(sys.stdout) else title)
@@ -256,6 +258,13 @@ def _json(document: Mapping[str, Any]) -> str:
 
 def _title(key: str) -> str:
     return key.replace("_", " ").upper()
+
+
+def _field(name: str, value: Any, now: datetime | None = None) -> str:
+    """A value as people read it; how many there are has commas."""
+    if type(value) is int and not name.endswith(ORDINALS):
+        return f"{value:,}"
+    return _shown(value, now)
 
 
 def _shown(value: Any, now: datetime | None = None) -> str:

@@ -244,7 +244,7 @@ async def _adopt(
     adopted = outcome.adopted
     if adopted is None:
         return _failed(outcome, output)
-    say(f"{len(adopted.taken)} taken over, {len(adopted.released)} let go of")
+    say(f"{len(adopted.taken):,} taken over, {len(adopted.released):,} let go of")
     return ExitCode.OK
 
 

@@ -133,4 +133,4 @@ def _state(seen: Seen) -> str:
 
 def _in_hand(busy: Sequence[Busy]) -> list[str]:
     shown = [f"{one.database} {one.waits_for or one.phase}" for one in busy[:IN_HAND_SHOWN]]
-    return shown + ([f"{len(busy) - IN_HAND_SHOWN} more"] if len(busy) > IN_HAND_SHOWN else [])
+    return shown + ([f"{len(busy) - IN_HAND_SHOWN:,} more"] if len(busy) > IN_HAND_SHOWN else [])

@@ -119,7 +119,7 @@ async def import_(
         "fleet.import",
         fields,
         f"{number_of(len(result.added), 'database')} registered, "
-        f"{len(result.unchanged)} there already",
+        f"{len(result.unchanged):,} there already",
     )
 
 

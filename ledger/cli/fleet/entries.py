@@ -276,7 +276,7 @@ class FleetReading:
         told = [f"  {sentence}" for _, sentence in found[:TOLD]]
         if len(found) > TOLD:
             told.append(f"  and {len(found) - TOLD:,} more")
-        head = f"{self._file} has {len(found)} faults, so nothing of it was used; correct them"
+        head = f"{self._file} has {len(found):,} faults, so nothing of it was used; correct them"
         return FleetFileError("\n".join([f"{head}:", *told]))
 
 

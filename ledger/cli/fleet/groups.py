@@ -141,7 +141,7 @@ def _told(groups: Sequence[FleetGroup], what: str) -> list[str]:
 
 def _versions(missing: Sequence[str]) -> str:
     more = len(missing) - VERSIONS_SHOWN
-    return ", ".join(missing[:VERSIONS_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(missing[:VERSIONS_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _databases(number: int) -> str:

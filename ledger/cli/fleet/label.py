@@ -109,7 +109,7 @@ async def _of_several(
             await fleet.label_all(changes, select, wanted, removed, asked)
     if output.for_people:
         done = number_of(len(changes.changes), "database")
-        say(f"{done} relabelled, {len(changes.unchanged)} as they were")
+        say(f"{done} relabelled, {len(changes.unchanged):,} as they were")
     else:
         show_changes("fleet.label", changes, output, alike)
 

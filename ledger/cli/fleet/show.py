@@ -142,4 +142,4 @@ def _address(report: DatabaseReport) -> str:
 def _some(versions: tuple[str, ...]) -> str:
     more = len(versions) - VERSIONS_SHOWN
     shown = ", ".join(versions[:VERSIONS_SHOWN])
-    return f"{shown} and {more} more" if more > 0 else shown
+    return f"{shown} and {more:,} more" if more > 0 else shown

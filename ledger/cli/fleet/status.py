@@ -157,7 +157,7 @@ def show_overview(
     if overview.unreadable:
         shown = ", ".join(map(str, overview.unreadable[:LACKS_SHOWN]))
         say(
-            f"events that cannot be read: {len(overview.unreadable)}, the latest at {shown}; "
+            f"events that cannot be read: {len(overview.unreadable):,}, the latest at {shown}; "
             "nothing followed from them; `ledger audit unreadable` shows them and what to do"
         )
     for row in overview.set_aside[:LACKS_SHOWN]:
@@ -246,7 +246,7 @@ def say_unsigned(agents: Mapping[str, Sequence[str]]) -> None:
         by_what.setdefault(" and ".join(what), []).append(agent)
     for unsigned, names in by_what.items():
         shown = ", ".join(names[:LACKS_SHOWN])
-        more = f" and {len(names) - LACKS_SHOWN} more" if len(names) > LACKS_SHOWN else ""
+        more = f" and {len(names) - LACKS_SHOWN:,} more" if len(names) > LACKS_SHOWN else ""
         say(
             f"INSECURE: {unsigned}, for trying things only, at {shown}{more}; "
             "see `ledger keys --help`"
@@ -293,5 +293,5 @@ def _shortened(one: DatabaseOverview) -> str:
     begun = [half.version for half in one.half_done]
     said = ", ".join(f"{version} (half done)" for version in begun)
     if len(one.missing) > LACKS_SHOWN:
-        return f"{len(one.missing)} of them" + (f", {said}" if said else "")
+        return f"{len(one.missing):,} of them" + (f", {said}" if said else "")
     return ", ".join([*([said] if said else ()), *(v for v in one.missing if v not in begun)])

@@ -224,5 +224,5 @@ async def _pending(
             silent=True,
         )
     versions = frozenset(found) & whole
-    said = f"{number_of(len(versions), 'migration')} of {len(whole)} that some database lacks"
+    said = f"{number_of(len(versions), 'migration')} of {len(whole):,} that some database lacks"
     return Scope(versions, True, said)

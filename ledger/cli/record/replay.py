@@ -68,11 +68,11 @@ async def replay(
 def _fact(found: Replayed) -> str:
     from ledger.domain.wording import number_of
 
-    many = f"more than {len(found.differences)} rows differ"
+    many = f"more than {len(found.differences):,} rows differ"
     differ = number_of(len(found.differences), "row") + " differing"
     rows = number_of(sum(found.rows.values()), "row")
     return (
-        f"build the read models anew from the log, {rows} of {len(found.rows)} tables "
+        f"build the read models anew from the log, {rows} of {len(found.rows):,} tables "
         f"({many if found.more else differ}); whoever projects waits meanwhile"
     )
 
@@ -95,6 +95,6 @@ def _show(form: Output, found: Replayed, **more: Any) -> None:
     )
     if found.agrees:
         form.tell(
-            f"No difference: {sum(found.rows.values()):,} rows of {len(found.rows)} tables are "
+            f"No difference: {sum(found.rows.values()):,} rows of {len(found.rows):,} tables are "
             f"what the log says up to position {found.position}."
         )

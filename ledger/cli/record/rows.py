@@ -26,6 +26,8 @@ TOLD = (
 
 UNNAMED = ("rollout", "database", "version", "why")
 """Fields that need no name beside their value."""
+ORDINALS = ("wave", "attempt", "term", "position")
+"""Numbers that say which one and not how many: they are written as they are typed."""
 
 
 def event_row(
@@ -125,5 +127,7 @@ def _part(name: str, value: Any) -> str:
     if name == "bundle":
         return f"bundle={value[:DIGEST_SHOWN]}"
     if isinstance(value, list):
-        return f"{name}={','.join(value)}" if len(value) == 1 else f"{name}={len(value)}"
+        return f"{name}={','.join(value)}" if len(value) == 1 else f"{name}={len(value):,}"
+    if type(value) is int and name not in ORDINALS:
+        return f"{name}={value:,}"
     return str(value) if name in UNNAMED else f"{name}={value}"

@@ -119,5 +119,5 @@ async def _pending(
         said = f"all of {count}, for the ledger cannot say what is applied: {why}"
         return RehearsalChoice(whole, frozenset(), said)
     there = frozenset(one.version for one in whole) - frozenset(lacking)
-    said = f"{number_of(len(whole) - len(there), 'migration')} of {len(whole)} that some "
+    said = f"{number_of(len(whole) - len(there), 'migration')} of {len(whole):,} that some "
     return _choice(whole, there, f"{said}database lacks", wanted)

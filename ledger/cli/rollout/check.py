@@ -131,7 +131,7 @@ async def _request(
             texts = await texts_of(preview, session.ledger.bundles.text)
             found = together(touched_in(one.sql) for one in texts)
             if (more := len(found.tables) - TABLES_AT_MOST) > 0:
-                say(f"Of the tables, {TABLES_AT_MOST} are asked about, and {more} are not.")
+                say(f"Of the tables, {TABLES_AT_MOST:,} are asked about, and {more:,} are not.")
             touched = together([found], TABLES_AT_MOST)
     else:
         say(f"Tables are not asked about: there is no folder {folder}.")

@@ -33,7 +33,7 @@ def expected(outlook: PlanOutlook) -> str:
         without = [one for one in outlook.steps if one.took is None]
         return (
             f"expected duration: {NOT_KNOWN}, {number_of(len(without), 'migration')} of "
-            f"{len(outlook.steps)} ran in no database of this ledger yet"
+            f"{len(outlook.steps):,} ran in no database of this ledger yet"
         )
     return (
         f"expected duration: {about(outlook.per_database_s)} per database, "
@@ -71,7 +71,7 @@ def step_lines(step: StepOutlook) -> Iterator[str]:
 
 def kinds(text: MigrationOutlook) -> str:
     """The kinds of its statements, with how many of each where that is more than one."""
-    return ", ".join(kind if number == 1 else f"{number} {kind}" for kind, number in text.does)
+    return ", ".join(kind if number == 1 else f"{number:,} {kind}" for kind, number in text.does)
 
 
 def locks(text: MigrationOutlook) -> str:

@@ -231,27 +231,10 @@ def show_plan(
     With `texts`, people get the SQL of its steps in place of the waves, and programs both; with
     `every`, people see each database by name. The `outlook` says what it would mean.
     """
-    from ledger.domain.wording import number_of
-
     if output.for_people:
-        # A script is to be kept as it is, so what is said of it stands beside it.
-        tell = say if texts else output.tell
-        for fact in (
-            facts(preview, outlook=outlook) if preview.databases else preview.notes[:LISTED]
-        ):
-            tell(fact)
-        if preview.already_everywhere:
-            done = number_of(preview.already_everywhere, "migration")
-            tell(f"applied everywhere already: {done}")
+        _tell_plan(preview, output, texts, outlook, traced)
         if texts:
-            output.text(_script(texts))
-            for line in traced.lines() if traced is not None else ():
-                say(line)
             return
-        if not preview.waves:
-            output.tell("Nothing to do.")
-        if traced is not None:
-            output.lines([*traced.lines(), ""])
     steps = [_step(step) for step in preview.steps]
     meant: dict[str, Any] = {}
     if outlook is not None:
@@ -264,11 +247,14 @@ def show_plan(
         }
     for step, text in zip(steps, texts or (), strict=False):
         step |= {"sql": text.sql, "file": text.file, "sql_of": text.database}
+    waves = list(enumerate(preview.waves, start=1))
+    left = [] if every or not output.for_people else waves[LISTED - 1 : -1]
     output.rows(
         "plan",
         [
             {"wave": number, "size": len(wave), "databases": _named(wave, output, every)}
-            for number, wave in enumerate(preview.waves, start=1)
+            for number, wave in waves
+            if not left or number < LISTED or number == len(waves)
         ],
         ("wave", "size", "databases"),
         empty="",
@@ -282,6 +268,42 @@ def show_plan(
         rehearsal=_rehearsal(preview),
         trace=traced.document() if traced is not None else None,
     )
+    if left:
+        output.tell(_left_out(left))
+
+
+def _tell_plan(
+    preview: Plan,
+    output: Output,
+    texts: Sequence[StepText] | None,
+    outlook: PlanOutlook | None,
+    traced: Traced | None,
+) -> None:
+    """What people read before the waves, or, with `texts`, in their place."""
+    from ledger.domain.wording import number_of
+
+    # A script is to be kept as it is, so what is said of it stands beside it.
+    tell = say if texts else output.tell
+    for fact in facts(preview, outlook=outlook) if preview.databases else preview.notes[:LISTED]:
+        tell(fact)
+    if preview.already_everywhere:
+        tell(f"applied everywhere already: {number_of(preview.already_everywhere, 'migration')}")
+    if texts:
+        output.text(_script(texts))
+        for line in traced.lines() if traced is not None else ():
+            say(line)
+        return
+    if not preview.waves:
+        output.tell("Nothing to do.")
+    if traced is not None:
+        output.lines([*traced.lines(), ""])
+
+
+def _left_out(waves: Sequence[tuple[int, Sequence[str]]]) -> str:
+    from ledger.domain.wording import number_of
+
+    databases = number_of(sum(len(wave) for _, wave in waves), "database")
+    return f"{number_of(len(waves), 'wave')} more between them, of {databases}; --all shows each"
 
 
 def _rehearsal(preview: Plan) -> dict[str, Any] | None:

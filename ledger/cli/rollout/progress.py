@@ -215,7 +215,7 @@ class Lines:
             self._next = now + LINES_EVERY_S
 
     def _wave(self, wave: WaveStatus, status: RolloutStatus) -> None:
-        line = f"wave {wave.wave + 1} of {len(status.waves)}: {counted(wave, status)}"
+        line = f"wave {wave.wave + 1} of {len(status.waves):,}: {counted(wave, status)}"
         if self._shown.get(wave.wave) != line:
             self._shown[wave.wave] = line
             say(line)

@@ -134,7 +134,7 @@ def _origin(status: RolloutStatus, now: datetime) -> list[str]:
         return []
     names = ", ".join(status.versions[:VERSIONS_SHOWN])
     more = len(status.versions) - VERSIONS_SHOWN
-    lines = [f"  {status.mode}: {names}{f' and {more} more' if more > 0 else ''}"]
+    lines = [f"  {status.mode}: {names}{f' and {more:,} more' if more > 0 else ''}"]
     who = asker(origin.name, origin.by)
     why = f": {origin.reason}" if origin.reason else ""
     ticket = f", ticket {origin.ticket}" if origin.ticket else ""
@@ -157,7 +157,7 @@ def _waves(status: RolloutStatus) -> list[str]:
     moved = [line for wave, line in lines if wave.opened and not wave.completed]
     done = sum(wave.completed for wave, _ in lines)
     later = len(lines) - done - len(moved)
-    shown = [f"  waves: {done} of {len(lines)} completed, {later} not opened", *moved]
+    shown = [f"  waves: {done:,} of {len(lines):,} completed, {later:,} not opened", *moved]
     return shown[: WAVES_SHOWN + 1]
 
 

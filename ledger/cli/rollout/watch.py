@@ -116,6 +116,11 @@ def conclude(status: RolloutStatus, output: Output, undo: RolloutStatus | None =
             f"See `ledger rollout status {rollout}`; then {again}"
             f"`ledger rollout resume {rollout}`{back} or `ledger rollout abort {rollout}`."
         )
+    elif last.tally.of(*TROUBLES):
+        helps = dict.fromkeys(one.helps for one in last.databases if one.status in TROUBLES)
+        commands = " or ".join(f"`{one}`" for one in helps if one)
+        then = f"; then {commands}" if commands else ""
+        say(f"See `ledger rollout status {last.rollout}` for what failed, and why{then}.")
 
 
 def _may_retry(status: RolloutStatus) -> bool:

@@ -111,3 +111,21 @@ async def test_what_a_person_sees(house: House, ledger: LedgerProgram) -> None:
     seen = steady("\n".join(out), rollout)
     (house.folder / "seen.txt").write_text(seen)
     assert seen == SEEN.read_text(), f"compare {house.folder / 'seen.txt'} with {SEEN}"
+
+
+async def test_a_plan_of_very_many_waves_shows_its_ends_and_counts_the_others(
+    house: House, ledger: LedgerProgram
+) -> None:
+    house.migration("3")
+    waves = ",".join(["1"] * 58 + ["rest"])
+    cut, whole, data = await asyncio.gather(
+        ledger("plan", "--waves", waves),
+        ledger("plan", "--waves", waves, "--all"),
+        ledger("plan", "--waves", waves, "-o", "json"),
+    )
+    rows = re.findall(r"^(\d+) +\d+ +t0", cut.out, flags=re.M)
+    assert rows == [*map(str, range(1, 12)), "59"]
+    assert cut.out.endswith("47 waves more between them, of 47 databases; --all shows each\n")
+    assert len(re.findall(r"^\d+ +\d+ +t0", whole.out, flags=re.M)) == 59
+    assert "more between them" not in whole.out
+    assert len(data.json["items"]) == 59

@@ -236,6 +236,23 @@ def test_its_end_is_told_in_the_words_of_the_way_it_went(
     assert capsys.readouterr().out.strip() == said
 
 
+@pytest.mark.parametrize("is_", ["completed", "aborted"])
+def test_whoever_ends_with_failures_is_told_where_they_stand_and_what_tries_them_again(
+    capsys: pytest.CaptureFixture[str], is_: str
+) -> None:
+    lines = (
+        DatabaseLine("acme", 0, "failed", 1, helps="ledger up"),
+        DatabaseLine("bolt", 0, "applied", 1),
+    )
+    ended = replace(status(is_=is_, counts={"applied": 1, "failed": 1}), databases=lines)
+    conclude(ended, Output(OutputFormat.TABLE))
+    assert capsys.readouterr().err == (
+        "See `ledger rollout status r1` for what failed, and why; then `ledger up`.\n"
+    )
+    conclude(status(is_=is_, counts={"applied": 2}), Output(OutputFormat.TABLE))
+    assert capsys.readouterr().err == ""
+
+
 def test_the_end_of_what_was_undone_is_told_with_what_undid_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
