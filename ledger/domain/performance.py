@@ -55,3 +55,19 @@ class Usual(NamedTuple):
     number: int
     p50: int
     p95: int
+
+
+class Running(NamedTuple):
+    """A database on which a rollout runs, since when, and how large its largest table is."""
+
+    database: str
+    since: datetime
+    table_mb: float | None
+
+
+def class_of(table_mb: float) -> float:
+    """The least power of ten, from one on, that is as large: what is compared with each other."""
+    upto = 1.0
+    while upto < table_mb:
+        upto *= 10
+    return upto

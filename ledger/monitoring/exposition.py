@@ -33,7 +33,11 @@ def expose(service: str, version: str) -> Exposition:
         )
 
     def write(accept: str) -> tuple[bytes, str]:
-        encode, media_type = choose_encoder(accept)
+        try:
+            encode, media_type = choose_encoder(accept)
+        except (TypeError, ValueError, IndexError):
+            # Whoever asks for a version that is none gets the usual form.
+            encode, media_type = choose_encoder("")
         return encode(registry), media_type
 
     return write

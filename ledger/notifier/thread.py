@@ -10,6 +10,8 @@ from migrations.clock import Clock
 
 WITHIN_S = 30.0
 """For one message, names and TLS included; what takes longer has failed."""
+ABANDONED_S = 600.0
+"""A try that has not ended by then keeps no later one back: a receiver may dribble for days."""
 
 
 class BlockingCall:
@@ -19,12 +21,16 @@ class BlockingCall:
         self._name = name
         self._clock = clock
         self._busy: asyncio.Future[str] | None = None
+        self._began = 0.0
 
     async def __call__(self, call: Callable[[], str]) -> str:
         """What `call` says; what it comes to when it does not end in time."""
-        if self._busy is not None and not self._busy.done():
+        now = self._clock.monotonic()
+        busy = self._busy is not None and not self._busy.done()
+        if busy and now - self._began < ABANDONED_S:
             return "the try before has not ended"
         loop = asyncio.get_running_loop()
+        self._began = now
         self._busy = answer = loop.create_future()
 
         def answered(said: str) -> None:

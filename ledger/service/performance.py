@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ledger.domain.performance import MigrationSummary, SizeClass, SlowRun, Usual
+from ledger.domain.performance import MigrationSummary, SizeClass, SlowRun, Usual, class_of
 from ledger.domain.refusals import RequestRefusal
 from ledger.domain.selection import parse
 from ledger.domain.tally import AT_WORK
@@ -32,7 +32,11 @@ SLOW_FROM_S = 1.0
 """What takes no longer is not slow, whatever is usual."""
 SLOW_FACTOR = 2.0
 """Slower than usual is beyond what 95 of 100 took, and so many times the middle."""
+USUAL_FROM = 5
+"""So often it ran, where tables are about as large, before anything is slower than usual."""
 SLOWER_SHOWN = 5
+RUNNING_MOST = 5000
+"""Databases at work that are looked at; far more than agents have connections."""
 MOVING = "running"
 UP_MODES = {"up": "up", "down": "down", "rollback": "down"}
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -84,10 +88,14 @@ class DurationReport:
 
 @dataclass(frozen=True, slots=True)
 class SlowDatabase:
-    """A database on which a rollout runs for longer than is usual."""
+    """A database on which a rollout runs for longer than is usual where tables are as large.
+
+    `usual` is how long that is: the middle, and what 95 of 100 stayed below, in milliseconds.
+    """
 
     database: str
     for_s: float
+    usual: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +121,12 @@ class Outlook:
             if self.usual is None
             else {"p50": self.usual[0], "p95": self.usual[1]},
             "slower": [
-                {"database": one.database, "for_s": round(one.for_s)} for one in self.slower
+                {
+                    "database": one.database,
+                    "for_s": round(one.for_s),
+                    "usual_ms": {"p50": one.usual[0], "p95": one.usual[1]},
+                }
+                for one in self.slower
             ],
         }
 
@@ -156,10 +169,10 @@ class PerformanceService:
             return Outlook()
         known = await self._table.usual(status.versions, direction, SAMPLE)
         usual = _together(known, status.versions)
-        number, slower = await self._slower(status.rollout, usual) if usual else (0, ())
-        left = status.tally.of("pending", *AT_WORK) - number
+        slower = await self._slower(status, direction)
+        left = status.tally.of("pending", *AT_WORK) - len(slower)
         left_s, basis = await self._left(status, direction, usual, left)
-        return Outlook(left_s, basis, usual, slower)
+        return Outlook(left_s, basis, usual, tuple(slower[:SLOWER_SHOWN]))
 
     async def _left(
         self, status: RolloutStatus, direction: str, usual: tuple[int, int] | None, left: int
@@ -188,17 +201,23 @@ class PerformanceService:
         moved = (one.recorded_at for one in turns if one.type in MOVED)
         return max(moved, default=BEGINNING)
 
-    async def _slower(
-        self, rollout: str, usual: tuple[int, int]
-    ) -> tuple[int, tuple[SlowDatabase, ...]]:
-        """How many databases run for longer than is usual, and those that do for longest."""
+    async def _slower(self, status: RolloutStatus, direction: str) -> list[SlowDatabase]:
+        """The databases that run for longer than is usual where tables are about as large."""
         now = self._clock.now()
-        most_s = max(usual[1] / 1000, SLOW_FACTOR * usual[0] / 1000, SLOW_FROM_S)
-        before = now - timedelta(seconds=most_s)
-        number, running = await self._table.running(rollout, before, SLOWER_SHOWN)
-        return number, tuple(
-            SlowDatabase(one, (now - since).total_seconds()) for one, since in running
-        )
+        before = now - timedelta(seconds=SLOW_FROM_S)
+        running = await self._table.running(status.rollout, before, RUNNING_MOST)
+        found, by_class = [], {}
+        for one in running:
+            size = None if one.table_mb is None else class_of(one.table_mb)
+            if size not in by_class:
+                known = await self._table.usual(status.versions, direction, SAMPLE, size)
+                enough = [each for each in known if each.number >= USUAL_FROM]
+                by_class[size] = _together(enough, status.versions)
+            usual = by_class[size]
+            for_s = (now - one.since).total_seconds()
+            if usual and 1000 * for_s > max(usual[1], SLOW_FACTOR * usual[0]):
+                found.append(SlowDatabase(one.database, for_s, usual))
+        return found
 
     async def _scope(self, asked: ReportSubject, limit: int) -> RunScope:
         await as_near_as_may_be(self._reads, self._log)

@@ -117,13 +117,12 @@ def outlook_lines(outlook: Outlook | None) -> list[str]:
     if outlook is not None and outlook.left_s is not None:
         by = "as fast as so far" if outlook.basis == "pace" else "if it goes as usual"
         lines.append(f"  about {took_text(1000 * outlook.left_s)} left, {by}")
-    if outlook is not None and outlook.usual is not None:
-        usual, most = map(took_text, outlook.usual)
-        lines += [
+    for one in outlook.slower if outlook is not None else ():
+        usual, most = map(took_text, one.usual)
+        lines.append(
             f"  slower than usual: {one.database}, {took_text(1000 * one.for_s)} so far; usually "
             f"{usual}, 95 of 100 within {most}"
-            for one in outlook.slower
-        ]
+        )
     return lines
 
 

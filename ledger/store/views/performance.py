@@ -9,7 +9,15 @@ from typing import NamedTuple
 
 import asyncpg
 
-from ledger.domain.performance import MigrationSummary, SizeClass, SlowRun, Spread, Usual
+from ledger.domain.performance import (
+    MigrationSummary,
+    Running,
+    SizeClass,
+    SlowRun,
+    Spread,
+    Usual,
+    class_of,
+)
 from ledger.domain.selection import Term
 from ledger.store.connections import Pool
 from ledger.store.views.queries import terms_json
@@ -119,17 +127,23 @@ class PerformanceTable:
         rows = await self._pool.fetch(scope.statement("slowest"), *scope.arguments(), limit)
         return [SlowRun(*row) for row in rows]
 
-    async def usual(self, versions: Sequence[str], direction: str, of: int) -> list[Usual]:
-        """How long these usually take, of the last ones that succeeded."""
-        rows = await self._pool.fetch(QUERIES["usual"], versions, direction, of)
+    async def usual(
+        self, versions: Sequence[str], direction: str, of: int, table_mb: float | None = None
+    ) -> list[Usual]:
+        """How long these usually take, of the last ones that succeeded.
+
+        With `table_mb`, of those whose largest table was about as large.
+        """
+        upto = None if table_mb is None else class_of(table_mb)
+        # What is up to one megabyte is one class, with nothing below it.
+        above = None if upto is None else upto / 10 if upto > 1 else -1.0
+        rows = await self._pool.fetch(QUERIES["usual"], versions, direction, of, above, upto)
         return [Usual(row["version"], row["number"], *row["percentiles"]) for row in rows]
 
-    async def running(
-        self, rollout: str, since_before: datetime, limit: int
-    ) -> tuple[int, list[tuple[str, datetime]]]:
-        """How many run in a rollout since before a moment; the oldest of them, and since when."""
+    async def running(self, rollout: str, since_before: datetime, limit: int) -> list[Running]:
+        """What runs in a rollout since before a moment, the oldest first."""
         rows = await self._pool.fetch(QUERIES["running"], rollout, since_before, limit)
-        return rows[0]["number"] if rows else 0, [(row["database"], row["since"]) for row in rows]
+        return [Running(*row) for row in rows]
 
     async def pace(
         self, rollout: str, version: str, direction: str, since: datetime, of: int

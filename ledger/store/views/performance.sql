@@ -67,7 +67,7 @@ LIMIT $2
 
 -- name: usual
 -- How long each of these migrations ($1) in a direction ($2) usually takes: of the last $3 that
--- succeeded
+-- succeeded; if $5 is not NULL, of those whose largest table was larger than $4 MB, up to $5
 SELECT wanted.version, last.number, last.percentiles
 FROM unnest($1::text[]) AS wanted (version)
 CROSS JOIN LATERAL (
@@ -76,12 +76,14 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT duration_ms FROM ledger.execution
         WHERE version = wanted.version AND direction = $2 AND succeeded
+          AND ($5::float8 IS NULL OR table_mb > $4::float8 AND table_mb <= $5)
         ORDER BY position DESC LIMIT $3) AS latest) AS last
 WHERE last.number > 0
 
 -- name: running
--- What runs in a rollout ($1) since before a moment ($2), the oldest first, at most $3, and how many do
-SELECT one.database, begun.recorded_at AS since, count(*) OVER () AS number
+-- What runs in a rollout ($1) since before a moment ($2), the oldest first, at most $3, and how large
+-- its largest table is, where that was asked
+SELECT one.database, begun.recorded_at AS since, attempt.table_mb
 FROM ledger.rollout_database AS one
 JOIN ledger.attempt AS attempt ON attempt.command = one.command
 CROSS JOIN LATERAL (

@@ -177,6 +177,10 @@ async def test_a_target_that_never_answers_is_one_failure_and_holds_nothing_up()
     clock.advance(31)
     assert await waiting == "no answer within 30 s"
     assert await call(lambda: "") == "the try before has not ended"
+    # A receiver that says one byte now and then would keep the target from everything for ever.
+    clock.advance(600)
+    assert await call(lambda: "") == ""
+    assert await call(lambda: "it said no") == "it said no"
     released.set()
 
 

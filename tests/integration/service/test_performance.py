@@ -33,6 +33,12 @@ from tests.integration.service.conftest import LogIn
 from tests.support.house import Actor, House, found, started
 from tests.support.manual_clock import ManualClock
 
+RAN = """
+    INSERT INTO ledger.execution (
+        position, database, rollout, version, direction, succeeded, duration_ms, table_mb, at)
+    VALUES ($1, 'x', 'old', $2, 'up', true, $3, $4, now())
+"""
+
 
 async def record(house: House, events: Sequence[Event], rollout: str = "r1") -> None:
     encoded = [encode(one, uuid4(), Metadata()) for one in events]
@@ -217,7 +223,7 @@ async def test_what_is_left_is_told_by_history_until_the_rollout_has_a_pace_of_i
 
 
 async def test_a_database_that_runs_for_longer_than_is_usual_is_named(house: House) -> None:
-    before = [applied("x", 1000, version) for version in ("1", "2")]
+    before = [applied("x", 1000, version) for version in ("1", "2") for _ in range(5)]
     await record(house, before, "old")
     async with house.leading(), house.actor() as actor:
         rollout = await house.start(select="id=acme")
@@ -245,10 +251,45 @@ async def test_a_database_that_runs_for_longer_than_is_usual_is_named(house: Hou
     assert 590 < slow.for_s < 660
 
 
+@pytest.mark.parametrize(
+    ("runs", "mb", "slow"),
+    [
+        ([(1000, 0.5)] * 5, 0.5, True),
+        # What ran too seldom says nothing of what is usual.
+        ([(1000, 0.5)] * 4, 0.5, False),
+        # Nor does what ran where tables were of another size.
+        ([(1000, 0.5)] * 9, 5000.0, False),
+        ([(1000, 0.5)] * 9 + [(900_000, 4000.0)] * 5, 5000.0, False),
+        ([(900_000, 4000.0)] * 9 + [(1000, 0.5)] * 5, 0.5, True),
+        # Of a size that nobody asked for, everything that ran is the measure.
+        ([(1000, 0.5)] * 5, None, True),
+    ],
+)
+async def test_slower_than_usual_goes_by_what_ran_where_tables_are_as_large(
+    house: House, runs: Sequence[tuple[int, float]], mb: float | None, slow: bool
+) -> None:
+    async with house.leading(), house.actor() as actor:
+        rollout = await house.start(select="id=acme")
+        command = await actor.ordered("acme")
+        await actor.say(command.stream, started(command))
+        begun = (await house.at_least(1, AttemptStarted))[0].recorded_at
+        await house.stores.reads.caught_up()
+        pool = house.stores.pool
+        for number, (ms, size) in enumerate(runs):
+            for version in ("1", "2"):
+                await pool.execute(RAN, 1000 * int(version) + number, version, ms, size)
+        await pool.execute("UPDATE ledger.attempt SET table_mb = $1", mb)
+        clock = ManualClock(begun + timedelta(seconds=60))
+        service = PerformanceService(house.stores, PerformanceTable(pool), clock)
+        outlook = await service.outlook(await status_of(house, rollout))
+    assert [one.database for one in outlook.slower] == ["acme"] * slow
+    assert [one.usual for one in outlook.slower] == [(2000, 2000)] * slow
+
+
 async def test_what_waits_for_an_agent_is_not_slow_and_what_runs_is_since_it_began(
     house: House,
 ) -> None:
-    before = [applied("x", 1000, version) for version in ("1", "2")]
+    before = [applied("x", 1000, version) for version in ("1", "2") for _ in range(5)]
     await record(house, before, "old")
     async with house.leading(), house.actor() as actor:
         rollout = await house.start(select="id in (acme,bolt)")
