@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 from migrations.catalog.creation import created, policy, sequence
 from migrations.catalog.difference import AttributeChange, ObjectChange
@@ -22,7 +23,10 @@ _FIRING = {"D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS", None: "E
 _STORAGE = {"p": "PLAIN", "e": "EXTERNAL", "x": "EXTENDED", "m": "MAIN"}
 _WITH_ROWS = ("table", "foreign table", "sequence", "schema", "materialized view")
 _ON_RELATIONS = ("trigger", "rule", "policy")
-_BY_HAND = ("text search", "access", "foreign-data", "operator ", "server", "language", "transform")
+_BY_HAND = (
+    "text search", "access", "foreign-data", "operator ", "server", "language", "transform",
+    "conversion",
+)  # fmt: skip
 _GRANTS_ONLY = ("default privileges", "database")
 
 
@@ -47,6 +51,12 @@ def dropped(change: ObjectChange) -> Iterator[str]:
 
 def altered(change: ObjectChange) -> Iterator[str]:
     """What makes of an object what it should be, attribute by attribute."""
+    if change.kind.startswith(_BY_HAND):
+        return chain.from_iterable(_attribute(change, part) for part in change.attributes)
+    return _altered(change)
+
+
+def _altered(change: ObjectChange) -> Iterator[str]:
     anew = _made_anew(change)
     if anew is not None:
         yield from anew

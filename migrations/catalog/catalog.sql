@@ -447,6 +447,11 @@ SELECT CASE WHEN t.typtype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char" THEN 'e
             SELECT pg_catalog.jsonb_object_agg(k.conname, pg_catalog.pg_get_constraintdef(k.oid))
             FROM pg_catalog.pg_constraint AS k
             WHERE k.contypid OPERATOR(pg_catalog.=) t.oid AND k.contype OPERATOR(pg_catalog.=) 'c'::pg_catalog."char") END,
+        'constraint_comments', CASE WHEN t.typtype OPERATOR(pg_catalog.=) 'd'::pg_catalog."char" THEN (
+            SELECT pg_catalog.jsonb_object_agg(k.conname, h.description)
+            FROM pg_catalog.pg_constraint AS k JOIN said AS h ON h.objoid OPERATOR(pg_catalog.=) k.oid
+                AND h.classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_constraint'::pg_catalog.regclass
+            WHERE k.contypid OPERATOR(pg_catalog.=) t.oid) END,
         'range', CASE WHEN t.typtype OPERATOR(pg_catalog.=) 'r'::pg_catalog."char" THEN (
             SELECT pg_catalog.jsonb_build_object('subtype', pg_catalog.format_type(g.rngsubtype, NULL),
                 'multirange', g.rngmultitypid::pg_catalog.regtype,
@@ -574,23 +579,45 @@ WHERE k.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid AND NOT EXISTS (SELECT
             AND o.deptype OPERATOR(pg_catalog.=) 'i'::pg_catalog."char")
 
 -- name: database_others
--- Rare kinds: that they are there, and whose.
-SELECT i.type, i.identity, NULL, NULL, '{}'
+-- Rare kinds: that they are there, whose, who may use them, and what they rest on. Options may hold what
+-- nobody else is to know, so of those it is told only whether they are the same.
+SELECT i.type, i.identity, NULL, NULL, pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+    'owner', pg_catalog.pg_get_userbyid(o.owner),
+    'acl', :acl_other,
+    'rests_on', o.said,
+    'comment', d.description))::pg_catalog.text
 FROM (
-    SELECT 'pg_catalog.pg_opclass'::pg_catalog.regclass AS classid, o.oid, o.opcnamespace AS space FROM pg_catalog.pg_opclass AS o
-    UNION ALL SELECT 'pg_catalog.pg_opfamily'::pg_catalog.regclass, o.oid, o.opfnamespace FROM pg_catalog.pg_opfamily AS o
-    UNION ALL SELECT 'pg_catalog.pg_ts_config'::pg_catalog.regclass, o.oid, o.cfgnamespace FROM pg_catalog.pg_ts_config AS o
-    UNION ALL SELECT 'pg_catalog.pg_ts_dict'::pg_catalog.regclass, o.oid, o.dictnamespace FROM pg_catalog.pg_ts_dict AS o
-    UNION ALL SELECT 'pg_catalog.pg_ts_parser'::pg_catalog.regclass, o.oid, o.prsnamespace FROM pg_catalog.pg_ts_parser AS o
-    UNION ALL SELECT 'pg_catalog.pg_ts_template'::pg_catalog.regclass, o.oid, o.tmplnamespace FROM pg_catalog.pg_ts_template AS o
-    UNION ALL SELECT 'pg_catalog.pg_conversion'::pg_catalog.regclass, o.oid, o.connamespace FROM pg_catalog.pg_conversion AS o
-    UNION ALL SELECT 'pg_catalog.pg_foreign_data_wrapper'::pg_catalog.regclass, o.oid, NULL FROM pg_catalog.pg_foreign_data_wrapper AS o
-    UNION ALL SELECT 'pg_catalog.pg_foreign_server'::pg_catalog.regclass, o.oid, NULL FROM pg_catalog.pg_foreign_server AS o
-    UNION ALL SELECT 'pg_catalog.pg_language'::pg_catalog.regclass, o.oid, NULL FROM pg_catalog.pg_language AS o
-    UNION ALL SELECT 'pg_catalog.pg_am'::pg_catalog.regclass, o.oid, NULL FROM pg_catalog.pg_am AS o
-    UNION ALL SELECT 'pg_catalog.pg_transform'::pg_catalog.regclass, o.oid, NULL FROM pg_catalog.pg_transform AS o
+    SELECT 'pg_catalog.pg_opclass'::pg_catalog.regclass AS classid, o.oid, o.opcnamespace AS space, o.opcowner AS owner,
+        NULL::pg_catalog.aclitem[] AS acl, NULL::pg_catalog."char" AS acl_kind, NULL::pg_catalog.text AS said
+    FROM pg_catalog.pg_opclass AS o
+    UNION ALL SELECT 'pg_catalog.pg_opfamily'::pg_catalog.regclass, o.oid, o.opfnamespace, o.opfowner, NULL, NULL,
+        NULL FROM pg_catalog.pg_opfamily AS o
+    UNION ALL SELECT 'pg_catalog.pg_ts_config'::pg_catalog.regclass, o.oid, o.cfgnamespace, o.cfgowner, NULL, NULL,
+        (
+        SELECT pg_catalog.string_agg(pg_catalog.concat(m.maptokentype, '.', m.mapseqno, ' ', m.mapdict::pg_catalog.regdictionary), ', '
+            ORDER BY m.maptokentype, m.mapseqno)
+        FROM pg_catalog.pg_ts_config_map AS m WHERE m.mapcfg OPERATOR(pg_catalog.=) o.oid) FROM pg_catalog.pg_ts_config AS o
+    UNION ALL SELECT 'pg_catalog.pg_ts_dict'::pg_catalog.regclass, o.oid, o.dictnamespace, o.dictowner, NULL, NULL,
+        o.dictinitoption FROM pg_catalog.pg_ts_dict AS o
+    UNION ALL SELECT 'pg_catalog.pg_ts_parser'::pg_catalog.regclass, o.oid, o.prsnamespace, NULL, NULL, NULL,
+        NULL FROM pg_catalog.pg_ts_parser AS o
+    UNION ALL SELECT 'pg_catalog.pg_ts_template'::pg_catalog.regclass, o.oid, o.tmplnamespace, NULL, NULL, NULL,
+        NULL FROM pg_catalog.pg_ts_template AS o
+    UNION ALL SELECT 'pg_catalog.pg_conversion'::pg_catalog.regclass, o.oid, o.connamespace, o.conowner, NULL, NULL,
+        o.conproc::pg_catalog.regproc::pg_catalog.text FROM pg_catalog.pg_conversion AS o
+    UNION ALL SELECT 'pg_catalog.pg_foreign_data_wrapper'::pg_catalog.regclass, o.oid, NULL, o.fdwowner, o.fdwacl, 'F'::pg_catalog."char",
+        pg_catalog.md5(o.fdwoptions::pg_catalog.text) FROM pg_catalog.pg_foreign_data_wrapper AS o
+    UNION ALL SELECT 'pg_catalog.pg_foreign_server'::pg_catalog.regclass, o.oid, NULL, o.srvowner, o.srvacl, 'S'::pg_catalog."char",
+        pg_catalog.md5(o.srvoptions::pg_catalog.text) FROM pg_catalog.pg_foreign_server AS o
+    UNION ALL SELECT 'pg_catalog.pg_language'::pg_catalog.regclass, o.oid, NULL, o.lanowner, o.lanacl, 'l'::pg_catalog."char",
+        NULL FROM pg_catalog.pg_language AS o
+    UNION ALL SELECT 'pg_catalog.pg_am'::pg_catalog.regclass, o.oid, NULL, NULL, NULL, NULL,
+        o.amhandler::pg_catalog.regproc::pg_catalog.text FROM pg_catalog.pg_am AS o
+    UNION ALL SELECT 'pg_catalog.pg_transform'::pg_catalog.regclass, o.oid, NULL, NULL, NULL, NULL,
+        NULL FROM pg_catalog.pg_transform AS o
 ) AS o
 LEFT JOIN space AS s ON s.oid OPERATOR(pg_catalog.=) o.space
+LEFT JOIN said AS d ON d.objoid OPERATOR(pg_catalog.=) o.oid AND d.classoid OPERATOR(pg_catalog.=) o.classid AND d.objsubid OPERATOR(pg_catalog.=) 0
 CROSS JOIN LATERAL pg_catalog.pg_identify_object(o.classid, o.oid, 0) AS i
 WHERE o.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid AND (o.space IS NULL OR s.oid IS NOT NULL)
     AND NOT EXISTS (SELECT FROM extended AS e WHERE e.objid OPERATOR(pg_catalog.=) o.oid AND e.classid OPERATOR(pg_catalog.=) o.classid)

@@ -93,6 +93,11 @@ def _expressions(version: int) -> dict[str, SqlValue]:
         "acl_function": _acl("f.proacl", "f", "f.proowner"),
         "acl_type": _acl("t.typacl", "T", "t.typowner"),
         "acl_default": _DEFAULT_ACL,
+        "acl_other": Expression(
+            f"CASE WHEN o.acl IS NOT NULL THEN pg_catalog.jsonb_build_object('now', "
+            f"{_grants('o.acl')}, 'default', "
+            f"{_grants('pg_catalog.acldefault(o.acl_kind, o.owner)')}) END"
+        ),
         "options_relation": _sorted("r.reloptions"),
         "options_toast": _sorted("t.reloptions"),
         "options_index": _sorted("x.reloptions"),
