@@ -39,6 +39,8 @@ EXPORTERS: Final = {"TRACES": ("otlp", JSON_FILE, "none"), "METRICS": ("otlp", "
 FILE_VARIABLE: Final = "OTEL_EXPORTER_OTLP_JSON_FILE_PATH"
 FILE_DEFAULT: Final = "traces.jsonl"
 """In the folder that the program was started in."""
+EXEMPLARS: Final = "OTEL_METRICS_EXEMPLAR_FILTER"
+"""Where it is not set, measurements have no exemplars."""
 _IDS: Final = frozenset({"traceId", "spanId", "parentSpanId"})
 """OTLP/JSON writes them in hexadecimal, where Protobuf's JSON has base64."""
 
@@ -217,7 +219,7 @@ def _export_traces(service: str, version: str, collector: Collector) -> Callable
 
 def _export_metrics(service: str, version: str, collector: Collector) -> Callable[[], None]:
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
     from opentelemetry.sdk.metrics.export import (
         MetricExportResult,
         MetricsData,
@@ -237,6 +239,12 @@ def _export_metrics(service: str, version: str, collector: Collector) -> Callabl
 
     resource = Resource.create({"service.name": service, "service.version": version})
     reader = PeriodicExportingMetricReader(Exporter())
-    provider = MeterProvider(metric_readers=[reader], resource=resource, shutdown_on_exit=False)
+    provider = MeterProvider(
+        metric_readers=[reader],
+        # Nobody asked for them, and each measurement would look for its span.
+        exemplar_filter=None if EXEMPLARS in os.environ else AlwaysOffExemplarFilter(),
+        resource=resource,
+        shutdown_on_exit=False,
+    )
     metrics.set_meter_provider(provider)
     return lambda: collector.hand_over(provider.shutdown)

@@ -86,9 +86,13 @@ class Stretch:
 
 
 class Weaver:
-    """Hears the events of one rollout, or of one database, in the order of the log."""
+    """Hears the events of one rollout, or of one database, in the order of the log.
 
-    def __init__(self) -> None:
+    Where `steps` are left out, an order has its attempt inside, and that has nothing.
+    """
+
+    def __init__(self, *, steps: bool = True) -> None:
+        self._weaves_steps = steps
         self._orders: dict[UUID, Stretch] = {}
         self._attempts: dict[UUID, Stretch] = {}
         self._steps: dict[UUID, tuple[Stretch, ...]] = {}
@@ -167,6 +171,13 @@ class Weaver:
                     at,
                     context=one.metadata.traceparent,
                 )
+            case AttemptFinished():
+                failed = event.verdict is not Verdict.DONE
+                why = event.failure.kind.value if event.failure and failed else ""
+                error = why or ("" if not failed else event.verdict)
+                return self._ended(event.command, at, error, one.metadata.spans or ())
+            case _ if not self._weaves_steps:
+                pass
             case MigrationApplied() | MigrationRolledBack():
                 way = "up" if isinstance(event, MigrationApplied) else "down"
                 began = at - timedelta(milliseconds=event.duration_ms)
@@ -176,11 +187,6 @@ class Weaver:
                 began = self._free_since(event.command, at)
                 error = failure.sqlstate or failure.kind.value
                 self._step(one, event, event.direction, began, at, error)
-            case AttemptFinished():
-                failed = event.verdict is not Verdict.DONE
-                why = event.failure.kind.value if event.failure and failed else ""
-                error = why or ("" if not failed else event.verdict)
-                return self._ended(event.command, at, error, one.metadata.spans or ())
             case _:
                 pass
         return None
@@ -228,7 +234,8 @@ class Weaver:
                 began = _BEGINNING + timedelta(microseconds=own.began_us)
                 attempt = replace(attempt, began=min(began, attempt.began))
                 told |= {} if own.client else {"local": "true"}
-            steps = _as_noted(command, attempt, steps, notes)
+            if self._weaves_steps:
+                steps = _as_noted(command, attempt, steps, notes)
             inside = (replace(attempt, ended=at, error=error, told=told, inside=steps),)
         return replace(order, ended=at, error=error, inside=inside)
 

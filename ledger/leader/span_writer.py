@@ -48,7 +48,8 @@ class SpanWriter:
     def _hear(self, one: Recorded) -> Stretch | None:
         stream = decided_in(one.stream)
         if isinstance(one.event, RolloutPlanned):
-            self._weavers[stream] = Weaver()
+            # What is inside of an attempt, its agent traces.
+            self._weavers[stream] = Weaver(steps=False)
         weaver = self._weavers.get(stream)
         return weaver.hear(one) if weaver else None
 

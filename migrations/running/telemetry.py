@@ -9,7 +9,8 @@ no-op spans costs 9 µs per statement, none costs 3 (seen).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import TracebackType
 from typing import Final
 
 import asyncpg
@@ -55,6 +56,7 @@ SLOW_BATCH_S: Final = 10.0
 """A batch that takes as long always has a span."""
 
 _TRACER = trace.get_tracer("migration-ledger.migrations")
+_NOTHING = nullcontext()
 
 
 @contextmanager
@@ -91,14 +93,12 @@ def finish_step(span: Span, outcome: StepOutcome) -> None:
         span.set_status(Status(StatusCode.ERROR))
 
 
-@contextmanager
 def statement_span(
     settings: ConnectionSettings, target: str, statement: Statement
-) -> Iterator[None]:
+) -> AbstractContextManager[None]:
     """The span of one statement; the text is the one without literals."""
     if not _configured():
-        yield
-        return
+        return _NOTHING
     namespace = f"{settings.database}|{target}" if target else settings.database
     attributes: dict[str, str | int] = {
         DB_SYSTEM: "postgresql",
@@ -108,18 +108,14 @@ def statement_span(
         SERVER_ADDRESS: settings.host,
         SERVER_PORT: settings.port,
     }
-    with _span(statement.summary, SpanKind.CLIENT, attributes):
-        yield
+    return MarkedSpan(statement.summary, SpanKind.CLIENT, attributes)
 
 
-@contextmanager
-def part_span(name: str, attributes: Mapping[str, str | int] | None = None) -> Iterator[None]:
+def part_span(
+    name: str, attributes: Mapping[str, str | int] | None = None
+) -> AbstractContextManager[None]:
     """The span of a part of the work that is no statement; of what it raises it has the class."""
-    if not _configured():
-        yield
-        return
-    with _span(name, SpanKind.INTERNAL, attributes):
-        yield
+    return MarkedSpan(name, SpanKind.INTERNAL, attributes) if _configured() else _NOTHING
 
 
 @contextmanager
@@ -151,21 +147,38 @@ def batch_span(
             span.end()
 
 
-@contextmanager
-def _span(name: str, kind: SpanKind, attributes: Mapping[str, str | int] | None) -> Iterator[None]:
-    """What an exception says may hold tenant data, so it is not recorded; its SQLSTATE is."""
-    with _TRACER.start_as_current_span(
-        name,
-        kind=kind,
-        attributes=attributes,
-        record_exception=False,
-        set_status_on_exception=False,
-    ) as span:
-        try:
-            yield
-        except BaseException as error:
-            _mark(span, error)
-            raise
+class MarkedSpan(AbstractContextManager[None]):
+    """The current span inside a block. What an exception says may hold tenant data: its class and
+    its SQLSTATE are kept. A generator for each statement of each database costs more than the span.
+    """
+
+    __slots__ = ("_current", "_span")
+
+    def __init__(
+        self, name: str, kind: SpanKind, attributes: Mapping[str, str | int] | None
+    ) -> None:
+        self._current = _TRACER.start_as_current_span(
+            name,
+            kind=kind,
+            attributes=attributes,
+            record_exception=False,
+            set_status_on_exception=False,
+        )
+
+    def __enter__(self) -> None:
+        """Begin."""
+        self._span = self._current.__enter__()
+
+    def __exit__(
+        self,
+        type_: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End, marked where something was raised."""
+        if error is not None:
+            _mark(self._span, error)
+        self._current.__exit__(type_, error, traceback)
 
 
 def _configured() -> bool:
