@@ -80,7 +80,7 @@ WAITED: Final = Instrument(
     Kind.HISTOGRAM,
     _SECONDS,
     "Time for which work on a database stood still: for a lock, a server, or the next try.",
-    (telemetry.POOL,),
+    (telemetry.POOL, telemetry.WAIT_CAUSE),
     telemetry.ATTEMPT_BUCKETS,
 )
 STATEMENT: Final = Instrument(

@@ -84,6 +84,7 @@ class Lookout:
     _tell_after_s: float = FIRST_S
     _standing: str = ""
     _acted: str = ""
+    _acted_told: str = ""
     _cancelled: set[int] = field(default_factory=set)
     _cancelling: asyncio.Task[None] | None = None
     _close_s: float | None = None
@@ -152,9 +153,11 @@ class Lookout:
             asked_at = self.clock.monotonic()
             found = await self._look()
             if not self._resting:
+                # Who is cancelled lets us go on at once: what is told behind that is not true any
+                # more, and a wait of which nothing was told before would have been none.
+                self._tell(found, asked_at)
                 if found is not None:
                     await self._act(found)
-                self._tell(found, asked_at)
                 self.observer.standing(self._standing)
 
     def _due(self) -> bool:
@@ -182,12 +185,14 @@ class Lookout:
             return
         before = self._found if self._told else None
         same = before is not None and (before.what, before.pids) == (found.what, found.pids)
+        same = same and self._acted == self._acted_told
         self._found, self._found_at, self._told = found, asked_at, True
         if same and asked_at - self._told_at < self._tell_after_s:
             return
         # A wait that goes on is told less and less often.
         longer_s = min(2 * self._tell_after_s, TOLD_EVERY_S)
         self._told_at, self._tell_after_s = asked_at, longer_s if same else FIRST_S
+        self._acted_told = self._acted
         told = f"{found.what}, held by {found.by}{found.running}{self._acted}"
         self.observer.waiting(told, found.waiting_s, None)
 

@@ -15,6 +15,7 @@ FLOOR = (
     "ledger.bus", "ledger.collector", "ledger.contracts", "ledger.exporters",
     "ledger.instruments", "ledger.meters", "ledger.outlet", "ledger.process_instruments",
     "ledger.sampling", "ledger.stopper", "ledger.tail_sampler", "ledger.telemetry",
+    "ledger.wait_spans",
 )  # fmt: skip
 WORDS = {
     "migrations",

@@ -95,18 +95,19 @@ async def up(
     settings, history_here = connection_of(place), history_of(ctx, folder, whole)
     confirm_outside(settings.place, "apply what it does not have yet", outside, yes=yes)
     target = await journal_here(ctx, place, history_here)
-    outcome = await standalone.up(
-        settings,
-        migrations,
-        limits,
-        Telling(),
-        target=target,
-        folder=history_here,
-        outside=outside,
-        programs=languages(allow_code),
-        psql_shell=allow_shell,
-        out_of_order=out_of_order,
-    )
+    with Telling() as telling:
+        outcome = await standalone.up(
+            settings,
+            migrations,
+            limits,
+            telling,
+            target=target,
+            folder=history_here,
+            outside=outside,
+            programs=languages(allow_code),
+            psql_shell=allow_shell,
+            out_of_order=out_of_order,
+        )
     await say_held_back(place, held, target)
     return _conclude(outcome, "db.up", Output(output))
 
@@ -137,18 +138,19 @@ async def down(
     settings, history_here = connection_of(place), history_of(ctx, folder, migrations)
     facts = [f"take {number_of(steps, 'migration')} back", *said_of(outside)]
     confirm(settings.place, facts, yes=yes, what="Database")
-    outcome = await standalone.down(
-        settings,
-        migrations,
-        limits,
-        Telling(),
-        count=steps,
-        target=await journal_here(ctx, place, history_here),
-        folder=history_here,
-        outside=outside,
-        programs=languages(allow_code),
-        psql_shell=allow_shell,
-    )
+    with Telling() as telling:
+        outcome = await standalone.down(
+            settings,
+            migrations,
+            limits,
+            telling,
+            count=steps,
+            target=await journal_here(ctx, place, history_here),
+            folder=history_here,
+            outside=outside,
+            programs=languages(allow_code),
+            psql_shell=allow_shell,
+        )
     return _conclude(outcome, "db.down", Output(output))
 
 

@@ -57,14 +57,15 @@ async def export_history(
     from migrations.adoption.history_tables import known_tool
 
     migrations = loaded(ctx, directory, format, var)
-    exported = await export_history(
-        connection_of(place),
-        migrations,
-        known_tool(to),
-        patience.limits(ctx),
-        Telling(),
-        target=await own_journal(ctx, place, history_of(ctx, directory, migrations)),
-    )
+    with Telling() as telling:
+        exported = await export_history(
+            connection_of(place),
+            migrations,
+            known_tool(to),
+            patience.limits(ctx),
+            telling,
+            target=await own_journal(ctx, place, history_of(ctx, directory, migrations)),
+        )
     for note in exported.notes:
         say(f"note: {note}")
     Output(output).record(
@@ -109,14 +110,15 @@ async def remove_journal(
     if kept is not None:
         facts = [*_losses(kept), *said_of(outside)]
         confirm(kept.database, facts, yes=yes, typed=kept.database, what="Database")
-    removed = await remove_journal(
-        settings,
-        patience.limits(ctx),
-        Telling(),
-        target=place.target_schema,
-        outside=outside,
-        force=force,
-    )
+    with Telling() as telling:
+        removed = await remove_journal(
+            settings,
+            patience.limits(ctx),
+            telling,
+            target=place.target_schema,
+            outside=outside,
+            force=force,
+        )
     Output(output).record(
         "db.remove-journal",
         {"database": removed.database, "entries": removed.entries, "backups": removed.backups},

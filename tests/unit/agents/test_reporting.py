@@ -98,6 +98,10 @@ def measured(reader: InMemoryMetricReader, name: str) -> list[tuple[int, float, 
     ]
 
 
+def of_kind(cause: str) -> dict[str, str]:
+    return {telemetry.POOL: "main", telemetry.WAIT_CAUSE: cause}
+
+
 def test_each_wait_is_measured_once_when_it_is_over(measurements: InMemoryMetricReader) -> None:
     work = Work()
     work.reporter.waiting("a lock", 2.0, 1.0)
@@ -108,16 +112,33 @@ def test_each_wait_is_measured_once_when_it_is_over(measurements: InMemoryMetric
     work.clock.advance(1)
     work.reporter.going_on()
     work.reporter.going_on()
-    assert measured(measurements, instruments.WAITED.name) == [(1, 6.0, {telemetry.POOL: "main"})]
+    assert measured(measurements, instruments.WAITED.name) == [(1, 6.0, of_kind("throttle"))]
 
 
 def test_another_wait_ends_the_one_before(measurements: InMemoryMetricReader) -> None:
     work = Work()
-    work.reporter.waiting("the server", 4.0, 1.0)
-    work.reporter.waiting("a lock", 0.0, 1.0)
+    work.reporter.waiting("to connect again", 4.0, 1.0)
+    work.reporter.waiting("a lock, held by somebody", 0.0, 1.0)
     work.clock.advance(2)
     work.reporter.going_on()
-    assert measured(measurements, instruments.WAITED.name) == [(2, 6.0, {telemetry.POOL: "main"})]
+    assert measured(measurements, instruments.WAITED.name) == [
+        (1, 4.0, of_kind("connection")),
+        (1, 2.0, of_kind("lock")),
+    ]
+
+
+def test_kinds_of_one_wait_are_measured_apart(measurements: InMemoryMetricReader) -> None:
+    work = Work()
+    work.reporter.waiting("a lock, held by somebody", 1.0, None)
+    work.clock.advance(2)
+    work.reporter.waiting("to try again after SQLSTATE 55P03", 3.0, 4.0)
+    assert work.job.busy().waiting_since == NOW - timedelta(seconds=1)
+    work.clock.advance(4)
+    work.reporter.going_on()
+    assert measured(measurements, instruments.WAITED.name) == [
+        (1, 3.0, of_kind("lock")),
+        (1, 4.0, of_kind("retry")),
+    ]
 
 
 def test_statements_of_migrations_are_measured_in_seconds(
