@@ -76,6 +76,12 @@ def adopted(*versions: str, rows: int = 1) -> Report:
     return about(HistoryAdopted, source="flyway", table="t", rows=rows, taken=taken)
 
 
+def progressed(left_s: int) -> Report:
+    """How far a data migration is."""
+    place = {"version": "1", "direction": "up", "batches": 1, "rows": 1, "total": None}
+    return about(BatchProgressed, left_s=left_s, **place)
+
+
 DONE = word(Verdict.DONE, 2, "h2")
 FAILED = word(Verdict.FAILED, 1, "h1", failure=SQL)
 UNREAD = word(Verdict.FAILED, failure=AWAY)
@@ -126,20 +132,7 @@ ANOTHER_DELIVERY = {
         about(MigrationSkipped, version="1", direction="up", checksum="c", note="before"),
         about(MigrationSkipped, version="1", direction="up", checksum="c", note="outside"),
     ),
-    "two guesses how long it takes": Pair(
-        *(
-            about(
-                BatchProgressed,
-                version="1",
-                direction="up",
-                batches=1,
-                rows=1,
-                total=None,
-                left_s=left,
-            )
-            for left in (1, 2)
-        )
-    ),
+    "two guesses how long it takes": Pair(progressed(1), progressed(2)),
     "a server that was upgraded meanwhile": Pair(identified(1, 170000), identified(1, 180000)),
 }
 OTHER_WORDS = {
