@@ -222,8 +222,8 @@ class RequestUnfit(StoreError):
 
     def __init__(self, type: str, why: str) -> None:
         super().__init__(
-            f"the ledger's database does not record this {type}: {why}; nothing was recorded: use "
-            "`ledger` and agents in the ledger's version, and `ledger upgrade` if the event is new"
+            f"the ledger's database does not record this {type}: {why}; nothing was recorded: "
+            "use `ledger` in the version that this ledger has, or run `ledger upgrade`"
         )
         self.event_type = type
         self.why = why
