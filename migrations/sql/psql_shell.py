@@ -164,7 +164,9 @@ def checked(text: str, file: str) -> str:
             # A letter of a line that the shell was given as a whole.
             continue
         end = text.find("\n", start)
-        whole = text[start : len(text) if end < 0 else end]
+        line = text[start : len(text) if end < 0 else end]
+        # The shell would take the carriage return of a line's end for a letter of the command.
+        whole = line.rstrip("\r")
         known = {"file": file, "line": text.count("\n", 0, at) + 1}
         if command == "copy" and (found := _COPY_PROGRAM.search(rest)):
             program = found[1][1:-1].replace("''", "'")
@@ -172,10 +174,10 @@ def checked(text: str, file: str) -> str:
             quoted = "''".join(watched.split("'"))
             replaced = f"{rest[: found.start(1)]}'{quoted}'{rest[found.end(1) :]}"
         elif command == "!" and whole.strip():
-            rest = whole
+            rest = line
             replaced = f" {_watched(whole, _ENDING.format(where='of the shell', **known))}"
         elif command in _PIPED and (at_bar := _bar(whole)) is not None:
-            rest, ending = whole, _ENDING.format(where="that is written to", **known)
+            rest, ending = line, _ENDING.format(where="that is written to", **known)
             replaced = f"{whole[:at_bar]}|{_watched(whole[at_bar + 1 :], ending)}"
         elif command not in _WHOLE_LINES and "`" in rest:
             ending = _ENDING.format(where="in backquotes", **known)

@@ -359,6 +359,8 @@ FAILS_IN_THE_SHELL = [
 ]
 HOLDS_IN_THE_SHELL = [
     "\\! true;",
+    "\\! true\r",
+    "SELECT 1 \\g | cat\r",
     "\\! true &",
     "\\! true # and | nothing | else",
     "\\! echo 'a|b' | grep b | cat",
