@@ -276,7 +276,7 @@ def _options(command: Any, *, hidden: bool = False) -> Iterator[tuple[str, Any]]
 def _like(name: str, known: Sequence[str] | dict[str, Any]) -> str | None:
     """The one that a name begins, or is most like."""
     long = [one for one in known if one.startswith("--")]
-    begun = [one for one in long if len(name) > len("--x") and one.startswith(name)]
+    begun = [one for one in long if len(name) >= len("--abc") and one.startswith(name)]
     return begun[0] if len(begun) == 1 else nearest(name, long, LIKE)
 
 

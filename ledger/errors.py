@@ -102,11 +102,11 @@ class NoBundle(NoSuchThing):
 
 
 class NoSuchVersion(NoSuchThing):
-    """A bundle has no migration of this version."""
+    """A bundle has no migration of this version; `nearest` is that of the one most like it."""
 
-    def __init__(self, version: str, bundle: str) -> None:
+    def __init__(self, version: str, bundle: str, nearest: str | None = None) -> None:
         name = bundle[:12]
-        what = f"bundle {name} has no migration {version!r}"
+        what = f"bundle {name} has no migration {version!r}{_or(nearest)}"
         super().__init__(f"{what}; `ledger bundle show {name}` lists them")
 
 

@@ -23,6 +23,7 @@ from ledger.domain.half_done import HalfDoneThere, before_down, before_up
 from ledger.domain.refusals import BeyondBaseline, OutOfOrder, UnknownBaseline
 from ledger.domain.wording import number_of
 from ledger.errors import NoSuchVersion
+from migrations.likeness import nearest
 from migrations.model.attempt import Adoption, Mode
 from migrations.model.baselines import gaps, set_aside, standing_for
 from migrations.model.phases import LAST_BY_DEFAULT, Phase, held_back, may_follow, through
@@ -300,7 +301,12 @@ def _up_to(bundle: BundleRegistered, version: str | None) -> tuple[MigrationRef,
     for index, ref in enumerate(bundle.migrations):
         if ref.version == version:
             return bundle.migrations[: index + 1]
-    raise NoSuchVersion(version, bundle.bundle)
+    names = {
+        name: ref.version
+        for ref in bundle.migrations
+        for name in (ref.version, ref.name, ref.label)
+    }
+    raise NoSuchVersion(version, bundle.bundle, names.get(nearest(version, names) or ""))
 
 
 def _held_notes(

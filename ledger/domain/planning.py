@@ -189,11 +189,14 @@ def _check_migrations(request: PlanInput) -> None:
     if not request.migrations:
         raise NothingPlanned
     if request.mode is Mode.DOWN:
-        refuse_irreversible("`ledger down`", request.migrations)
+        # The newest go first: those before the one that stands in the way can.
+        fewer = "take fewer back, or " if request.migrations[-1].reversible else ""
+        refuse_irreversible("`ledger down`", request.migrations, fewer)
         if request.options.when_spent is WhenSpent.ROLLBACK:
             raise DownHasNoRollback
     elif request.options.when_spent is WhenSpent.ROLLBACK and request.mode is not Mode.ADOPT:
-        refuse_irreversible("rolling back when the budget is spent", request.migrations)
+        halt = "choose `--when-spent halt`, or "
+        refuse_irreversible("rolling back when the budget is spent", request.migrations, halt)
 
 
 def _check_databases(

@@ -305,14 +305,16 @@ class NothingPlanned(RequestRefusal):
 class IrreversibleMigrations(RequestRefusal):
     """A migration without a down section that can run stands in the way of going back.
 
-    `broken` are the reasons of those whose down section cannot run.
+    `broken` are the reasons of those whose down section cannot run, `way` what can be done else.
     """
 
-    def __init__(self, what: str, migrations: Sequence[str], broken: Sequence[str] = ()) -> None:
+    def __init__(
+        self, what: str, migrations: Sequence[str], broken: Sequence[str] = (), way: str = ""
+    ) -> None:
         reason = "no down section" + (f" that can run: {'; '.join(broken)}" if broken else "")
         super().__init__(
             f"{what} is not possible: {listed(migrations)} cannot be undone ({reason}); "
-            "leave them out, choose `--when-spent halt`, or write a migration that goes forward"
+            f"{way}write a migration that goes forward"
         )
         self.migrations = tuple(migrations)
 

@@ -136,7 +136,9 @@ def rollback(
             raise UndoUnderWay(state.rollout, undo.rollout, undo.status.value)
     if state.plan.mode is not Mode.ADOPT:
         refs = [migrations[step.version] for step in state.plan.steps]
-        refuse_irreversible(f"rolling back {state.rollout}", refs)
+        abort = f"end it as it stands with `ledger rollout abort {state.rollout}`, or "
+        way = "" if state.status in ENDED else abort
+        refuse_irreversible(f"rolling back {state.rollout}", refs, way)
     if not left_to_undo(state, before, gone):
         undos, ended = [undo.rollout for undo in before], state.status in ENDED
         raise NothingToUndo(state.rollout, undos, ended, left_to_undo(state, before))

@@ -118,9 +118,9 @@ def undo_steps(plan: RolloutPlanned, migrations: Mapping[str, MigrationRef]) -> 
     )
 
 
-def refuse_irreversible(what: str, migrations: Sequence[MigrationRef]) -> None:
+def refuse_irreversible(what: str, migrations: Sequence[MigrationRef], way: str = "") -> None:
     """Raise `IrreversibleMigrations` when one of these has no down section that can run."""
     stuck = [migration for migration in migrations if not migration.reversible]
     if stuck:
         broken = [one.down_problem for one in stuck if one.down_problem]
-        raise IrreversibleMigrations(what, [one.label for one in stuck], broken)
+        raise IrreversibleMigrations(what, [one.label for one in stuck], broken, way)

@@ -155,8 +155,7 @@ async def test_a_data_migration_that_stopped_goes_on_as_its_runbook_says(
     assert "backup" in checked.err
     there: Any = {"DATABASE_URL": fleet.addresses["t1"]}
     assert "backup of 20260107100000" in (await book.runs("ledger db status", **there)).err
-    asked = ("--yes", "--outside-ledger", "--reason", "because")
-    await book.runs("ledger db drop-backups", *asked, **there)
+    await book.runs("ledger db drop-backups", "--yes", **there)
     book.is_over()
 
 
@@ -267,16 +266,15 @@ async def test_a_fleet_comes_from_another_tool_and_goes_back_as_the_runbook_says
     (folder / "00001_first.sql").write_text("-- +goose Up\nCREATE TABLE first ();\n")
     (folder / "00002_second.sql").write_text("-- +goose Up\nCREATE TABLE second ();\n")
     there: Any = {"DATABASE_URL": fleet.addresses["t1"]}
-    book = Runbook("other-tool.md", ledger)
+    book = Runbook("other-tool.md", ledger, acme="t1")
     look = await book.runs("ledger db adopt db/migrations --dry-run", **there)
     assert "goose_db_version" in look.out + look.err
     await book.runs("ledger adopt db/migrations --dry-run")
     await book.runs("ledger adopt db/migrations --waves", "--yes")
     await book.runs("ledger up", "--yes")
     await book.runs("ledger db export-history", **there)
-    assert (await ledger("fleet", "retire", "t1", "--yes")).code == 0
-    outside = ("--outside-ledger", "--reason", "goes back")
-    await book.runs("ledger db remove-journal", "--yes", *outside, **there)
+    await book.runs("ledger fleet retire", "--yes")
+    await book.runs("ledger db remove-journal", "--yes", **there)
     book.is_over()
 
 

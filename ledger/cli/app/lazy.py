@@ -6,6 +6,7 @@ Reading all of them takes longer than everything else that `ledger --version` do
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -68,6 +69,7 @@ class Rooms(SpokenProgram, Checked, CommandGroup):
         return None
 
 
+@cache
 def room_commands(room: str) -> dict[str, Any]:
     """The commands that a module of `ledger.cli` registers, by name."""
     registered = typer.Typer(rich_markup_mode="rich")

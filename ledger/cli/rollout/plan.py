@@ -101,9 +101,11 @@ def plan_options(
     `preflight` is what is asked of each database before, `watchdog` what is done about waits.
     """
     from ledger.contracts.events import PlanOptions
-    from ledger.domain import budget
+    from ledger.domain import budget, waves
 
     chosen = defaults.model_dump() | _said(travel)
+    # Also where nothing is to do, so that nobody learns of a slip when it counts.
+    waves.parse(chosen["waves"])
     return PlanOptions.model_validate(
         chosen
         | {

@@ -273,6 +273,44 @@ LOOKED_AT: list[Row] = [
     ("fleet repoint t0", USAGE, "say where it is now", "ledger fleet reinstate"),
     ("create x --recipe not-null", USAGE, "needs --table, --column", "for example: ledger create"),
 ]
+LINES: list[Row] = [
+    ("status extra", USAGE, "'extra' is surplus", "`-s id=extra`"),
+    ("status t0 t1", USAGE, "'t0', 't1' are surplus", "'id in (t0,t1)'"),
+    ("plan --fodler x", USAGE, "no option --fodler", "write --folder"),
+    ("-o json status", USAGE, "no option -o", "write it behind `ledger status`"),
+    ("fleet --limit 3 list", USAGE, "no option --limit", "behind `ledger fleet list`"),
+    ("status --config x", USAGE, "no option --config", "before the command, behind `ledger`"),
+    ("up -folder x", USAGE, "no option -folder", "write --folder, with two dashes"),
+    ("up --waves", USAGE, "--waves needs a value", "write `--waves "),
+    ("status --all=yes", USAGE, "--all takes no value", "write it alone"),
+    ("status -o jsn", USAGE, "'jsn' is not one of", "write json"),
+    ("up --when-spent rolback", USAGE, "'rolback' is not one of", "write rollback"),
+    ("down --to 1", USAGE, "no option --to", "ledger down --help"),
+    ("rollback", USAGE, "no command 'rollback'", "`ledger rollout rollback`"),
+    ("migrate", USAGE, "no command 'migrate'", "`ledger up`"),
+    ("stats", USAGE, "no command 'stats'", "`ledger status`"),
+    ("rollout lst", USAGE, "no command 'lst'", "`ledger rollout list`"),
+    ("db uo", USAGE, "no command 'uo'", "`ledger db up`"),
+    ("-q", USAGE, "no command is there", "see `ledger --help`"),
+    ("fleet show -q", USAGE, "lacks DATABASE", "`ledger fleet show acme`"),
+    ("fact record t0", USAGE, "lacks FACT", "`ledger fact record acme backup`"),
+    ("bundle register a b", USAGE, "takes only DIR", "leave it out"),
+    ("agents -s a=b", USAGE, "no option -s", "ledger agents --help"),
+    ("events --limit 0", USAGE, "'0' is too small", "see `ledger events --help`"),
+    ("plan --waves 1,,rest", USAGE, "'' is neither a count", "`1,10%,rest`"),
+    ("plan --waves rest,1", USAGE, "`rest` must be the last wave", "`1,10%,rest`"),
+    ("plan --budget 101%", USAGE, "more than all databases", "like `2%`"),
+    ("plan -s id=T0", REFUSED, "the nearest is t0", "ledger fleet list"),
+    ("plan -s t0", REFUSED, "one is called so: write `id=t0`", "ledger fleet list"),
+    ("plan -s '*'", REFUSED, "no database has the label '*'", "ledger fleet list"),
+    ("plan --to 2026", REFUSED, "no migration '2026'", "ledger bundle show"),
+    ("plan --to a", REFUSED, "no migration 'a' (the nearest is 1)", "ledger bundle show"),
+    ("history 1h", REFUSED, "nothing is called '1h'", "ledger rollout list"),
+    ("history --since 30", USAGE, "'30' is no moment", "write how long ago"),
+    ("rollout status t0", REFUSED, "but a database is called so", "ledger rollout list"),
+    ("fleet add n --url postgresql://u:pw@h/d", USAGE, "never stores a literal", "write env:NAME"),
+]
+"""What is no command line, and what is none by one letter."""
 OWN_DATABASE: list[Row] = [
     (
         NOBODY,
@@ -295,7 +333,14 @@ OWN_DATABASE: list[Row] = [
     ("mysql://ada@127.0.0.1/x", USAGE, "cannot be read", "postgresql://"),
     ("", USAGE, "", "LEDGER_DATABASE_URL"),
 ]
-TABLES = {"plans": PLANS, "fleet": FLEET, "record": RECORD, "typed": TYPED, "looked at": LOOKED_AT}
+TABLES = {
+    "plans": PLANS,
+    "fleet": FLEET,
+    "record": RECORD,
+    "typed": TYPED,
+    "looked at": LOOKED_AT,
+    "lines": LINES,
+}
 ROWS = [row for rows in TABLES.values() for row in rows]
 
 
