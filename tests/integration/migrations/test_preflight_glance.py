@@ -22,6 +22,7 @@ from migrations.preflight.glance import glance
 from migrations.preflight.preflight import ask_by_itself
 from migrations.preflight.questions import PreflightQuestion
 from migrations.preflight.touched_tables import touched_by
+from tests.fixtures.postgres import PostgresServer
 from tests.integration.migrations.test_round_trips import watched
 from tests.integration.migrations.world import World, migration, session
 
@@ -233,3 +234,17 @@ async def settled_of(
         patched.setattr(questions, "glance", noting)
         await ask_by_itself(world.settings, "", policy, tables, SYSTEM_CLOCK)
     return found
+
+
+async def test_a_lock_in_a_copy_of_the_database_is_none_here(
+    tenant: World, postgres_server: PostgresServer
+) -> None:
+    here = tenant.settings.database
+    copy = f"{here}_copy"
+    await postgres_server.execute(f'CREATE DATABASE "{copy}" TEMPLATE "{here}"')
+    try:
+        async with session(postgres_server.url(copy), "BEGIN", "LOCK TABLE users"):
+            settled = await settled_of(tenant, touched("ALTER TABLE users ADD COLUMN a int"))
+    finally:
+        await postgres_server.execute(f'DROP DATABASE "{copy}" WITH (FORCE)')
+    assert {PreflightQuestion.LOCKS, PreflightQuestion.TABLES} <= settled
