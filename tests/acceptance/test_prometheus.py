@@ -30,7 +30,6 @@ NOT_HERE = {
     "ledger: Where the record differs": "nobody audits",
     "ledger: Notifications that wait": "nobody notifies",
     "rollout: How long is waited": "nothing was waited for",
-    "rollout: Retries per minute": "nothing was tried again",
 }
 """Panels that have nothing to show after what happens here, and why."""
 
