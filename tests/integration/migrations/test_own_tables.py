@@ -218,7 +218,11 @@ async def test_saved_rows_that_are_published_later_say_only_their_key_when_they_
         "WHERE c.relnamespace = 'migration_ledger'::regnamespace AND c.relkind = 'r' "
         "AND c.relname <> 'journal' ORDER BY 1"
     )
-    assert told_apart == [("backup", True, False), ("progress", True, False), ("saved", False, True)]
+    assert told_apart == [
+        ("backup", True, False),
+        ("progress", True, False),
+        ("saved", False, True),
+    ]
 
 
 async def test_what_a_crash_took_of_saved_rows_is_said_and_not_called_restored(
