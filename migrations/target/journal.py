@@ -75,34 +75,11 @@ COLUMNS = {
 }
 """What is read of an entry, and how."""
 
-SHAPE = ",".join(
-    f"{name}:{oid}"
-    for name, oid in (
-        ("target", 19),
-        ("seq", 20),
-        ("head", 25),
-        ("command", 2950),
-        ("rollout", 25),
-        ("migration", 25),
-        ("direction", 25),
-        ("step", 23),
-        ("state", 25),
-        ("up_checksum", 25),
-        ("down_checksum", 25),
-        ("statements", 23),
-        ("statement", 25),
-        ("note", 25),
-        ("failure", 3802),
-        ("reason", 25),
-        ("database_uuid", 2950),
-        ("owner", 25),
-        ("epoch_term", 20),
-        ("epoch_position", 20),
-        ("xid", 5069),
-        ("finished_at", 1184),
-        ("duration_ms", 20),
-        ("made_by", 19),
-    )
+SHAPE = (
+    "target:19,seq:20,head:25,command:2950,rollout:25,migration:25,direction:25,step:23,state:25,"
+    "up_checksum:25,down_checksum:25,statements:23,statement:25,note:25,failure:3802,reason:25,"
+    "database_uuid:2950,owner:25,epoch_term:20,epoch_position:20,xid:5069,finished_at:1184,"
+    "duration_ms:20,made_by:19"
 )
 """The table's columns in order with their types, whose numbers are the same on every server."""
 
