@@ -23,7 +23,7 @@ Values = tuple[tuple[str, str], ...]
 """Names and values, sorted."""
 
 
-class WithVariables(Protocol):
+class HasVariables(Protocol):
     """A migration, which knows the variables that its text was filled with."""
 
     @property
@@ -82,7 +82,7 @@ class DifferentValues(RequestRefusal):
 
 
 def refuse_unknown(
-    said: Iterable[str], migrations: Iterable[WithVariables], beside: Collection[str] = ()
+    said: Iterable[str], migrations: Iterable[HasVariables], beside: Collection[str] = ()
 ) -> None:
     """Refuse a name that was said for one rollout and means nothing in its folder.
 
@@ -95,7 +95,7 @@ def refuse_unknown(
             raise UnknownVariable(name, known)
 
 
-def unneeded(said: Iterable[str], pending: Iterable[WithVariables]) -> list[str]:
+def unneeded(said: Iterable[str], pending: Iterable[HasVariables]) -> list[str]:
     """What whoever agrees should know of names that nothing pending uses, in words."""
     used = {name for migration in pending for name in migration.variables}
     return [f"variable {name} changes nothing: no pending migration uses it"
