@@ -1,7 +1,7 @@
 -- What is asked first, of a database where nothing is out of the ordinary: whether there is anything to ask
 -- about. Where there is, `questions.sql` asks it. A new session plans each question once, and that is nearly
 -- all that it costs; so none of these joins anything. (Seen on PostgreSQL 18 for one touched table, of a fresh
--- session that has taken the lock: 7.4 ms of the server for all of `questions.sql`, 1.9 for this.)
+-- session that has taken the lock: 7.4 ms of the server for all of `questions.sql`, 2.5 for this.)
 --
 -- Names of tables are looked up along the login's own search_path, as a script finds them; all others are
 -- qualified (ops/decisions/0017).
