@@ -15,6 +15,7 @@ from tests.support.ledger_places import LedgerPlace
 from tests.support.log_events import an_event, some_events
 
 ONE, OTHER = "rollout-1", "rollout-undo-1"
+ORDERED = "MigrationOrdered"
 
 
 @pytest.fixture
@@ -26,7 +27,9 @@ def log(ledger_place: LedgerPlace) -> Log:
 def both(first: int = 0, second: int = 0, known: int | None = None) -> tuple[Batch, Batch]:
     """Two batches, at these versions of their streams."""
     premise = None if known is None else Premise(known, turns=("RolloutPaused",))
-    return Batch(ONE, some_events(2), first, premise), Batch(OTHER, some_events(3), second)
+    return Batch(ONE, some_events(2, ORDERED), first, premise), Batch(
+        OTHER, some_events(3, ORDERED), second
+    )
 
 
 async def streams(log: Log) -> list[tuple[str, int]]:
@@ -43,7 +46,7 @@ async def test_both_stand_in_the_log_one_after_the_other(log: Log) -> None:
 
 @pytest.mark.parametrize("missed", [ONE, OTHER])
 async def test_a_conflict_in_one_of_them_keeps_both_out(log: Log, missed: str) -> None:
-    await log.append(missed, [an_event()])
+    await log.append(missed, [an_event(type_=ORDERED)])
     before = (await log.head()).position
     with pytest.raises(VersionConflict) as conflict:
         await log.append_both(*both())

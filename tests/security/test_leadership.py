@@ -160,8 +160,10 @@ async def test_a_turn_that_ended_by_force_is_the_next_ones_and_undoes_nothing(
         SELECT pg_terminate_backend(pid) FROM pg_locks WHERE relation = 'ledger.planning'::regclass
     """
     async with house.stores.log.exclusive():
-        await house.stores.log.append("rollout-x", [an_event()], expected_version=0)
+        await house.stores.log.append("rollout-x/reports", [an_event()], expected_version=0)
         await house.stores.pool.execute(ended)
         async with asyncio.timeout(PATIENCE_S), house.stores.log.exclusive():
             pass
-    assert [one.stream_version async for one in house.stores.log.read_stream("rollout-x")] == [1]
+    assert [
+        one.stream_version async for one in house.stores.log.read_stream("rollout-x/reports")
+    ] == [1]

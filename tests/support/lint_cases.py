@@ -216,7 +216,7 @@ CASES = (
     LintCase(
         "table-rewrites",
         "CREATE DOMAIN few AS int;\nALTER DOMAIN few SET NOT NULL;\n"
-        "ALTER TABLE users ADD COLUMN n few;",
+        "ALTER TABLE users ADD COLUMN n few DEFAULT 1;",
         "CREATE DOMAIN few AS int CHECK (VALUE < 9);\nDROP DOMAIN few;\n"
         "CREATE DOMAIN few AS int;\nALTER TABLE users ADD COLUMN n few;",
         at=3,

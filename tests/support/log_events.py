@@ -12,9 +12,9 @@ def an_event(body: bytes = b"{}", type_: str = "MigrationApplied") -> NewEvent:
     return NewEvent(uuid4(), type_, 1, body, b'{"agent":"a"}')
 
 
-def some_events(count: int) -> list[NewEvent]:
+def some_events(count: int, type_: str = "MigrationApplied") -> list[NewEvent]:
     """Events that differ."""
-    return [an_event(b'{"number":%d}' % number) for number in range(count)]
+    return [an_event(b'{"number":%d}' % number, type_) for number in range(count)]
 
 
 def about(database: str, type_: str = "MigrationApplied", more: str = "") -> NewEvent:
