@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import yaml
 
 from ledger.domain.tally import STATES
 from tests.support.exposed import exposed
+from tests.support.installed import installed
 
 GRAFANA = Path(__file__).parents[2] / "ops/grafana"
 DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
@@ -90,7 +90,7 @@ def test_what_can_be_chosen_is_a_label_that_is_measured() -> None:
 
 
 def test_prometheus_takes_every_question(tmp_path: Path) -> None:
-    promtool = shutil.which("promtool") or pytest.skip("promtool of Prometheus is not here")
+    promtool = installed("promtool")
     rules = [
         {"record": f"asked:{number}", "expr": CHOSEN.sub("any", asked)}
         for number, (_, asked) in enumerate(questions())

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.installed import installed
+
 ROOT = Path(__file__).parents[2]
 GITHUB = ROOT / "ops" / "github"
 ACTIONS = sorted(GITHUB.glob("*/action.yml"))
@@ -119,7 +121,7 @@ def test_hooks_call_commands_that_are_declared() -> None:
 
 @pytest.mark.parametrize("shell", ["sh", "bash"])
 def test_every_script_is_read_by_a_plain_shell(shell: str) -> None:
-    program = shutil.which(shell) or pytest.skip(f"{shell} is not here")
+    program = installed(shell)
     scripts = [*GITHUB.glob("*/run.sh"), *GITHUB.glob("*.sh")]
     for script in scripts:
         subprocess.run([program, "-n", str(script)], check=True)

@@ -449,6 +449,14 @@ class Tenant:
     async def look(self) -> Snapshot:
         return await snapshot_of(self.url)
 
+    async def changed(self, sql: str, back: str) -> Snapshot:
+        """What a look finds when something was changed, which is taken back behind it."""
+        await self.run(sql)
+        try:
+            return await self.look()
+        finally:
+            await self.run(back)
+
 
 async def snapshot_of(url: str) -> Snapshot:
     found = await visit(ConnectionSettings.from_url(url, allow_plaintext=True))
@@ -476,11 +484,7 @@ async def tenant(postgres_server: PostgresServer) -> AsyncIterator[Tenant]:
 async def test_a_change_is_drift_and_taken_back_it_is_none(
     tenant: Tenant, sql: str, back: str, said: str
 ) -> None:
-    await tenant.run(sql)
-    try:
-        drifted = await tenant.look()
-    finally:
-        await tenant.run(back)
+    drifted = await tenant.changed(sql, back)
     told = difference(tenant.normal.document, drifted.document)
     assert drifted.fingerprint != tenant.normal.fingerprint
     assert said.format(**tenant.names) in [f"{one.how.value} {one.called}" for one in told.changes]

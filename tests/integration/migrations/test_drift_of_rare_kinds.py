@@ -83,11 +83,7 @@ async def tenant(postgres_server: PostgresServer) -> AsyncIterator[Tenant]:
 async def test_a_change_is_told_in_words_and_taken_back_it_is_none(
     tenant: Tenant, sql: str, back: str
 ) -> None:
-    await tenant.run(sql)
-    try:
-        drifted = await tenant.look()
-    finally:
-        await tenant.run(back)
+    drifted = await tenant.changed(sql, back)
     told = difference(tenant.normal.document, drifted.document)
     assert [one.how.value for one in told.changes] == ["changed"]
     lines = remedy(told, drifted.names)
