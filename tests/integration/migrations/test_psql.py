@@ -17,6 +17,7 @@ from migrations.model.migration import Language, Migration, SourceFile
 from migrations.model.work import Outcome
 from tests.fixtures.psql import with_psql
 from tests.integration.migrations.world import World, until
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.usefixtures("psql")
 
@@ -205,13 +206,22 @@ async def test_a_script_that_fits_in_one_transaction_is_tried_again_for_its_lock
     assert await world.value("SELECT count(*) FROM colours") == 1
 
 
-async def test_a_cancelled_script_ends_with_its_psql(world: World) -> None:
-    migration = script("CREATE TABLE colours (id int);\n\\set a 60\nSELECT pg_sleep(:a);\n")
+@pytest.mark.parametrize(
+    "then",
+    [
+        "SELECT pg_sleep(:a)",
+        "DO $$ BEGIN LOOP RAISE NOTICE '%', repeat('x', 10000); END LOOP; END $$",
+    ],
+    ids=["silent", "without end"],
+)
+async def test_a_cancelled_script_ends_with_its_psql(world: World, then: str) -> None:
+    migration = script(f"CREATE TABLE colours (id int);\n\\set a 60\n{then};\n")
     task = asyncio.create_task(world.do(world.work(Mode.UP, migration, programs=ALLOWED)))
     await until(lambda: world.value(PSQL_SESSIONS))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await task
+        async with asyncio.timeout(PATIENCE_S):
+            await task
 
     async def gone() -> bool:
         return not await world.value(PSQL_SESSIONS)
