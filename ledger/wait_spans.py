@@ -83,17 +83,25 @@ class WaitSpans:
             self._end_part()
             self._since = None
 
-    def cut_short(self, waiting_s: float) -> None:
-        """What stood in the way was cancelled after so many seconds."""
-        self._trace(telemetry.WATCHDOG_SPAN, self._clock.now() - timedelta(seconds=waiting_s))
+    def cut_short(self, waiting_s: float, error: str = "") -> None:
+        """After so many seconds what stood in the way was cancelled; or what waited, with `error`.
+
+        `error` is the class of its failure.
+        """
+        since = self._clock.now() - timedelta(seconds=waiting_s)
+        lock = self._lock() if self._since is not None else ""
+        self._trace(telemetry.WATCHDOG_SPAN, since, lock, error)
 
     def _end_part(self) -> None:
         cause, began = cause_of(self._what), self._began or self._clock.now()
         self._over(cause, max((self._clock.now() - began).total_seconds(), 0.0))
-        lock = self._what.partition(HELD_BY)[0] if cause is WaitCause.LOCK else ""
-        self._trace(telemetry.WAIT_SPAN.format(cause=cause), began, lock)
+        self._trace(telemetry.WAIT_SPAN.format(cause=cause), began, self._lock())
 
-    def _trace(self, name: str, since: datetime, lock: str = "") -> None:
+    def _lock(self) -> str:
+        """The lock that is waited for, if it is one."""
+        return self._what.partition(HELD_BY)[0] if cause_of(self._what) is WaitCause.LOCK else ""
+
+    def _trace(self, name: str, since: datetime, lock: str, error: str = "") -> None:
         """A span from then until now. Who was in the way is not said: names are people's own."""
         if not telemetry.traced():
             return
@@ -104,6 +112,8 @@ class WaitSpans:
             attributes={telemetry.WAITED_FOR: lock} if lock else {},
             start_time=telemetry.nanoseconds(since),
         )
+        if error:
+            telemetry.failed(span, error)
         span.end(telemetry.nanoseconds(self._clock.now()))
 
 

@@ -105,6 +105,20 @@ def test_waits_stand_below_the_span_that_was_open_when_their_work_began(
     assert spans["watchdog"].start_time == telemetry.nanoseconds(NOW) - 3_000_000_000
 
 
+@pytest.mark.parametrize("error", ["lock_timeout", ""])
+def test_a_watchdog_that_gave_a_statement_up_has_failed_and_one_that_helped_it_has_not(
+    made: InMemorySpanExporter, error: str
+) -> None:
+    work = Waiting()
+    work.spans.begin(LOCK, 3.0)
+    work.spans.cut_short(3.0, error)
+    (watchdog,) = made.get_finished_spans()
+    wanted = {telemetry.WAITED_FOR: "AccessExclusiveLock on public.users"}
+    failed = {telemetry.ERROR_TYPE: error} if error else {}
+    assert dict(watchdog.attributes or {}) == wanted | failed
+    assert watchdog.status.is_unset is not bool(error)
+
+
 def test_the_page_of_names_has_every_kind() -> None:
     import inspect  # Its docstring stands below the name, and only the source has it.
 
