@@ -289,6 +289,8 @@ def _prepare(
     os.environ.update(variables)
     time.tzset()
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Whoever starts the tests with nohup means the tests.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     sys.argv += words
     for number, (name, mode, errors) in enumerate(STREAMS):
         stream = _stream(number, mode, errors)
