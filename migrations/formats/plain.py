@@ -23,6 +23,8 @@
   as Prisma has it: a date alone comes behind the times of its day.
 - Where Drizzle's journal lists two files of one number, or two of Prisma's folders have one time,
   the whole names are the versions of both; elsewhere that is an error.
+- A BEGIN that nothing commits is left out: sqlx and Diesel, which have no marks, have begun a
+  transaction before, and commit it.
 - A file may be empty or hold only comments: a migration that does nothing.
 - Files of our own format may stand among them, if the folder did not begin with one: in a folder
   that did, a file without markers is one of ours whose markers are missing, and an error.
@@ -241,7 +243,7 @@ def _reader(metadata: Mapping[str, SourceFile]) -> Callable[[Half], Body]:
     """What reads the text of a file, by what Diesel's metadata says of its folder."""
 
     def body(one: Half) -> Body:
-        found = _broken(body_of(one))
+        found = replace(_broken(body_of(one)), committed=True)
         said = metadata.get(one.place)
         if said is None or runs_in_transaction(said):
             return found

@@ -77,6 +77,8 @@ def read(
     verify: bool = False,
     foreign: bool = False,
     begun: bool | None = None,
+    ended: bool = False,
+    alone: bool = False,
     pattern: re.Pattern[str] = PLACEHOLDER,
 ) -> Reads:
     """Fill the declared placeholders of `sql`, and split it as `statements.script` does.
@@ -92,7 +94,13 @@ def read(
             found = Script(split(text.filled, file=file, first_line=first_line, verify=True))
         else:
             found = script(
-                text.filled, file=file, first_line=first_line, foreign=foreign, begun=begun
+                text.filled,
+                file=file,
+                first_line=first_line,
+                foreign=foreign,
+                begun=begun,
+                ended=ended,
+                alone=alone,
             )
     except LoadError as error:
         raise _explained(error, text, file, first_line, pattern) from None

@@ -43,7 +43,9 @@ _BODY_REMEDY = (
 _BLOCK_REMEDY = (
     "Let the caller commit: a crash in the middle would leave nobody knowing how far it came; a "
     "loop over rows is a data migration (`-- +migrate Data table=… key=…`, a file of its own in "
-    "any folder), which commits each batch with its progress"
+    "any folder), which commits each batch with its progress; in a section without a transaction "
+    "(`-- +migrate Up notransaction`, or the mark of the folder's tool) a block may commit, and "
+    "runs again from its beginning if it breaks off"
 )
 _VERIFY_REMEDY = (
     "Write a SELECT whose first column is true in every row, or a DO block with ASSERT; "
@@ -95,15 +97,23 @@ ROLE_REFUSAL = StatementRefusal("changes the role that the migration runs as", _
 
 
 def refusal(
-    statement: RawStatement, text: str, kind: StatementKind, verify: bool, foreign: bool = False
+    statement: RawStatement,
+    text: str,
+    kind: StatementKind,
+    verify: bool,
+    foreign: bool = False,
+    alone: bool = False,
 ) -> StatementRefusal | None:
     """Why the statement is forbidden; `None` when it may stay.
 
     `kind` is how the statement must run, `verify` whether it stands in a Verify section, `foreign`
     whether it was written for another tool. Such a file may create a routine that commits: that
-    runs nothing, and to call one inside a migration is an error of the server's.
+    runs nothing, and to call one inside a migration is an error of the server's. `alone` says that
+    each statement runs by itself, so that a block may commit, as a procedure that is called may.
     """
     rule = _RULES.get(statement.field, _unlocks)
+    if alone and rule is _do_block:
+        rule = _unlocks_in_block
     found = _protected(statement.node, text)
     if found is not None:
         return found
@@ -182,8 +192,7 @@ def _unlocks(node: Any, text: str) -> StatementRefusal | None:
 
 def _do_block(node: Any, text: str) -> StatementRefusal | None:
     body = _plpgsql_body(node.args, "plpgsql")
-    commits = _commits(body, text, "a DO block", _BLOCK_REMEDY)
-    return commits or _unlocks_in_body(body, text)
+    return _commits(body, text, "a DO block", _BLOCK_REMEDY) or _unlocks_in_block(node, text)
 
 
 def _function_body(node: Any, text: str) -> StatementRefusal | None:
@@ -208,7 +217,8 @@ def _commits(
     return None
 
 
-def _unlocks_in_body(body: str, text: str) -> StatementRefusal | None:
+def _unlocks_in_block(node: Any, text: str) -> StatementRefusal | None:
+    body = _plpgsql_body(node.args, "plpgsql")
     lowered = body.lower()
     if "advisory_unlock" not in lowered and "u&" not in lowered:
         return None

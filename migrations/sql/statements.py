@@ -68,39 +68,44 @@ def split(
 
 
 def script(
-    sql: str, *, file: str, first_line: int = 1, foreign: bool = False, begun: bool | None = None
+    sql: str,
+    *,
+    file: str,
+    first_line: int = 1,
+    foreign: bool = False,
+    begun: bool | None = None,
+    ended: bool = False,
+    alone: bool = False,
 ) -> Script:
     """As `split`, and one BEGIN … COMMIT around all of it is left out. Raises as `split`.
 
     Settings of the session may stand before that BEGIN. `foreign` says that the text was written
-    for another tool (`migrations.sql.refusals`). `begun` says whether there is a transaction when
-    the script begins, and somebody else who ends the last one; `None` that it may begin and end
-    none, nor have savepoints. Else every other plain BEGIN and COMMIT is left out, too, and each
-    statement knows its part; savepoints that are paired stay. A BEGIN that nothing commits is
-    refused where nobody else does.
+    for another tool, `alone` that each statement runs by itself (`migrations.sql.refusals`).
+    `begun` says whether there is a transaction when the script begins, and somebody else who ends
+    the last one; `None` that it may begin and end none, nor have savepoints. Else every other plain
+    BEGIN and COMMIT is left out, too, and each statement knows its part; savepoints that are paired
+    stay. A BEGIN that nothing commits is refused where nobody else does, which `ended` says of a
+    script that one transaction can take.
     """
     raw = _parsed(sql, file, first_line)
     before = settings_before(raw)
     wrapped = _wrapped(raw[before:])
-    parts = None if wrapped or begun is None else _parts(raw, begun=begun)
+    said = {"foreign": foreign, "savepoints": begun is not None, "alone": alone}
+    parts = None if wrapped or begun is None else _parts(raw, begun=begun, ended=ended)
     if not wrapped and parts is None:
         # What is not plain is named, and not the pair around it.
         odd = any(_controls(item) and not _is_plain(item.node) for item in raw)
         named = [item for item in raw if not (odd and _controls(item) and _is_plain(item.node))]
         if begun is not None:
             _refuse_unpaired(sql, named, None, file, first_line)
-        return Script(
-            _statements(sql, named, file, first_line, foreign=foreign, savepoints=begun is not None)
-        )
+        return Script(_statements(sql, named, file, first_line, **said))
     data = sql.encode()
     control = [item for item in raw if _controls(item)]
     lines = [first_line + data.count(b"\n", 0, item.start) for item in control]
     inside = [item for item in raw if not _controls(item)]
     if begun is not None:
         _refuse_unpaired(sql, inside, parts, file, first_line)
-    statements = _statements(
-        sql, inside, file, first_line, foreign=foreign, savepoints=begun is not None
-    )
+    statements = _statements(sql, inside, file, first_line, **said)
     if wrapped:
         return Script(statements, wrapper=(lines[0], lines[1]))
     statements = tuple(map(_in_part, statements, parts or ()))
@@ -135,7 +140,7 @@ def _parsed(sql: str, file: str, first_line: int) -> list[RawStatement]:
         raise _explain(sql, error, file, first_line) from None
 
 
-def _parts(raw: list[RawStatement], *, begun: bool) -> list[int] | None:
+def _parts(raw: list[RawStatement], *, begun: bool, ended: bool) -> list[int] | None:
     """In which transaction of its script each statement stands that begins and ends none.
 
     0 is in none; so is a part that holds what no transaction takes, because its statements can be
@@ -157,7 +162,8 @@ def _parts(raw: list[RawStatement], *, begun: bool) -> list[int] | None:
     dissolved = {one for one, item in found if kind_of(item) is StatementKind.OUTSIDE}
     parts = [(0 if one in dissolved else one, item) for one, item in found]
     lost = any(_holds_for_transaction(item) for one, item in parts if not one)
-    if len(found) == len(raw) or lost or (part and not begun):
+    ended = begun or (ended and not any(kind_of(item) is StatementKind.OUTSIDE for _, item in found))
+    if len(found) == len(raw) or lost or (part and not ended):
         return None
     return [one for one, _ in parts]
 
@@ -226,6 +232,7 @@ def _statements(
     verify: bool = False,
     foreign: bool = False,
     savepoints: bool = False,
+    alone: bool = False,
 ) -> tuple[Statement, ...]:
     data = sql.encode()
     plain = sql.isascii() or all(data[item.start : item.end].isascii() for item in raw)
@@ -237,7 +244,7 @@ def _statements(
         text = data[item.start : item.end].decode().rstrip()
         kind = kind_of(item)
         allowed = savepoints and is_savepoint(item)
-        if not allowed and (found := refusal(item, text, kind, verify, foreign)):
+        if not allowed and (found := refusal(item, text, kind, verify, foreign, alone)):
             raise ForbiddenSqlError(file, line + found.line, found.problem, found.remedy)
         if not plain and (encoding := other_encoding(item, text)):
             raise ForbiddenSqlError(file, line, f"{_ENCODING} {encoding}", _ENCODING_REMEDY)
