@@ -53,7 +53,8 @@ REFERENCES = """
             JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.confrelid AND a.attnum = k.n
             ORDER BY k.at) AS keys
     FROM pg_catalog.pg_constraint AS c
-    WHERE c.conrelid = pg_catalog.to_regclass($1) AND c.contype = 'f' AND c.confrelid <> c.conrelid
+    WHERE c.conrelid = pg_catalog.to_regclass($1) AND c.contype = 'f'
+        AND (c.confrelid = c.conrelid) = $2
     ORDER BY pg_catalog.cardinality(c.conkey) DESC, c.oid
 """
 CONDITIONS = """
@@ -132,6 +133,8 @@ class TableDemands:
 
     columns: tuple[RowColumn, ...]
     references: tuple[RowReference, ...] = ()
+    to_itself: tuple[RowReference, ...] = ()
+    """Those to other rows of the same table."""
     keys: tuple[tuple[str, ...], ...] = ()
     conditions: tuple[RowCondition, ...] = ()
 
@@ -149,14 +152,18 @@ async def demands_of(connection: Connection, place: str) -> TableDemands:
     columns = tuple(RowColumn(**dict(row)) for row in await connection.fetch(COLUMNS, place))
     if not columns:
         return TableDemands(())
-    references = await connection.fetch(REFERENCES, place)
+    references = await connection.fetch(REFERENCES, place, False)
+    to_itself = await connection.fetch(REFERENCES, place, True)
     keys = await connection.fetch(KEYS, place)
     conditions = await connection.fetch(CONDITIONS, place)
     return TableDemands(
         columns,
-        tuple(
-            RowReference(tuple(row["columns"]), row["parent"], tuple(row["keys"]))
-            for row in references
+        *(
+            tuple(
+                RowReference(tuple(row["columns"]), row["parent"], tuple(row["keys"]))
+                for row in found
+            )
+            for found in (references, to_itself)
         ),
         tuple(tuple(row["columns"]) for row in keys),
         tuple(
