@@ -926,6 +926,13 @@ WHERE pg_catalog.int4eq(l.pid, pg_catalog.pg_backend_pid())
     AND NOT (pg_catalog.texteq(l.mode, 'AccessShareLock') OR pg_catalog.texteq(l.mode, 'RowShareLock')
         OR pg_catalog.texteq(l.mode, 'ShareUpdateExclusiveLock'))
 
+-- name: commit
+-- Behind an entry that follows statements of others. They can leave something for the commit itself, where
+-- `untouched` is past: a trigger that defers constraints again, or the query of a cursor WITH HOLD. What
+-- writes there fails, and takes all of it back; nothing makes a transaction that has begun READ WRITE again.
+SET TRANSACTION READ ONLY;
+COMMIT
+
 -- name: untouched_since_met
 -- As `untouched`, where the transaction itself has written this target's first entry, and perhaps made
 -- the journal, and so holds locks of its own. It counts changed rows; and the table is as it was when the
