@@ -175,7 +175,7 @@ def _built(body: Body, checksum: str, reading: Reading) -> Built:
         if _RESTRICTS.search(body.text):
             return _unrestricted(body, checksum, reading)
         return as_program(body, error, reading)
-    options = body.options
+    options = replace(body.options, isolation=reads.isolation)
     if reads.wrapper:
         # Its author wanted one transaction; where a statement forbids that, it runs step by step.
         options = replace(options, transaction=True)
@@ -289,6 +289,11 @@ def _notes(body: Body, section: Section, reads: Reads) -> Iterator[str]:
         yield (
             f"{body.file}:{first}: BEGIN, and COMMIT on line {last}, stand around the whole "
             "section and are left out: it has a transaction of its own"
+        )
+    if reads.isolated:
+        yield (
+            f"{body.file}:{reads.isolated}: the section's own transaction is {reads.isolation}, "
+            "too; one that cannot be serialized is tried again"
         )
     outside = [one for one in section.statements if one.kind is StatementKind.OUTSIDE]
     if reads.control:

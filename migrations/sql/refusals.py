@@ -17,6 +17,7 @@ from migrations.model.folder_history import JOURNAL_SCHEMA
 from migrations.model.migration import StatementKind
 from migrations.sql.classify import reindexes_concurrently
 from migrations.sql.grammar import RawStatement, descend, plpgsql, tree, words
+from migrations.sql.isolation import USUAL, forbidden, level_in
 from migrations.sql.own_schema import (
     acts_on_role,
     names_schema,
@@ -33,10 +34,15 @@ _TRANSACTION_REMEDY = (
     "COMMIT that belong together are taken off; to commit between statements, mark the section "
     "as one without a transaction (`-- +migrate Up notransaction`)"
 )
-_OURS_REMEDY = (
-    "Leave it out: the transaction of a migration has begun before, as one that is READ COMMITTED "
-    "and READ WRITE; what others must not change meanwhile is locked with LOCK TABLE"
+_WRITES_REMEDY = (
+    "Leave it out: the transaction of a migration is READ WRITE, because the row of the journal "
+    "that says that it is done is written in it"
 )
+_FIRST_REMEDY = (
+    "Write it as the first statement of a transaction of Up or Down, or as BEGIN ISOLATION LEVEL "
+    "…: behind the first query the server takes none; Verify and batches have no level of their own"
+)
+_SNAPSHOT_REMEDY = "Leave it out: a snapshot belongs to another session, and is gone with it"
 _BODY_REMEDY = (
     "Let the caller commit: a body that commits cannot run inside a migration's transaction"
 )
@@ -141,30 +147,25 @@ def script_refusal(text: str) -> StatementRefusal | None:
 
 
 def _transaction_control(node: Any, text: str) -> StatementRefusal | None:
-    if changed := changed_isolation(node.options):
-        return StatementRefusal(f"BEGIN … {changed} is transaction control", _OURS_REMEDY)
+    if found := forbidden(node.options):
+        return StatementRefusal(f"BEGIN … {found} is transaction control", _WRITES_REMEDY)
+    if (level := level_in(node.options)) not in ("", USUAL):
+        problem = f"BEGIN … ISOLATION LEVEL {level} is transaction control"
+        return StatementRefusal(problem, _FIRST_REMEDY)
     word = text.split(maxsplit=1)[0].upper().rstrip(";")
     return StatementRefusal(f"{word} is transaction control", _TRANSACTION_REMEDY)
-
-
-def changed_isolation(options: Iterable[tree.Node]) -> str:
-    """What options of a transaction ask for that ours is not; empty where nothing."""
-    for option in options:
-        value = option.def_elem.arg.a_const
-        if option.def_elem.defname == "transaction_isolation":
-            if value.sval.sval not in ("read committed", "read uncommitted"):
-                return f"ISOLATION LEVEL {value.sval.sval.upper()}"
-        elif option.def_elem.defname == "transaction_read_only" and value.ival.ival:
-            return "READ ONLY"
-    return ""
 
 
 def _isolates(node: Any, text: str) -> StatementRefusal | None:
     if node.kind != tree.VAR_SET_MULTI or node.name == "SESSION CHARACTERISTICS":
         return _unlocks(node, text)
-    snapshot = node.name != "TRANSACTION"
-    if changed := "SNAPSHOT" if snapshot else changed_isolation(node.args):
-        return StatementRefusal(f"SET TRANSACTION {changed} is transaction control", _OURS_REMEDY)
+    problem = "SET TRANSACTION {} is transaction control"
+    if node.name != "TRANSACTION":
+        return StatementRefusal(problem.format("SNAPSHOT"), _SNAPSHOT_REMEDY)
+    if found := forbidden(node.args):
+        return StatementRefusal(problem.format(found), _WRITES_REMEDY)
+    if (level := level_in(node.args)) not in ("", USUAL):
+        return StatementRefusal(problem.format(f"ISOLATION LEVEL {level}"), _FIRST_REMEDY)
     return None
 
 

@@ -862,7 +862,7 @@ RESET ROLE;
 :reset
 :pinned:remembered:selected
 COMMIT;
-BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
+BEGIN ISOLATION LEVEL :isolation READ WRITE;
 SET LOCAL lock_timeout = :lock_timeout_ms;
 SET LOCAL statement_timeout = :statement_timeout_ms;
 SET LOCAL migration_ledger.transaction = :marker
