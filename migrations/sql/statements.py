@@ -162,7 +162,9 @@ def _parts(raw: list[RawStatement], *, begun: bool, ended: bool) -> list[int] | 
     dissolved = {one for one, item in found if kind_of(item) is StatementKind.OUTSIDE}
     parts = [(0 if one in dissolved else one, item) for one, item in found]
     lost = any(_holds_for_transaction(item) for one, item in parts if not one)
-    ended = begun or (ended and not any(kind_of(item) is StatementKind.OUTSIDE for _, item in found))
+    ended = begun or (
+        ended and not any(kind_of(item) is StatementKind.OUTSIDE for _, item in found)
+    )
     if len(found) == len(raw) or lost or (part and not ended):
         return None
     return [one for one, _ in parts]
