@@ -77,7 +77,7 @@ _DATED = re.compile(
 )
 _LONG = re.compile(r"[0-9]{8}")
 """Of versions that begin so, the order of names is that of dates and times."""
-_SPACED = re.compile(r"([vV]?[0-9]+(?:\.[0-9]+)*)[ .]+(.+)", re.DOTALL)
+_SPACED = re.compile(r"([vV]?[0-9]+(?:\.[0-9]+)*)[ .]+(?![0-9.]+\Z)(.+)", re.DOTALL)
 _OTHER_TOOLS = re.compile(
     rb"^[ \t]*--+[ \t]*(?:\+[ \t]*(?:migrate|goose)\b|migrate:(?:up|down)\b)",
     re.IGNORECASE | re.MULTILINE,

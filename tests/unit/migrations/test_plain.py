@@ -263,6 +263,12 @@ def test_in_diesels_folders_it_has_the_place_that_diesel_gives_it() -> None:
     assert [name for _, name in told(*(f"{one}/up.sql" for one in names))] == ["a", "b", "c", "d"]
 
 
+def test_a_whole_name_may_be_a_version() -> None:
+    names = ("1.9.0.sql", "1.10.0.sql", "1.10.1.sql", "v1.10.2.sql", "1.11.x.sql")
+    versions = ["1.9.0", "1.10.0", "1.10.1", "v1.10.2", "1.11"]
+    assert [version for version, _ in told(*names)] == versions
+
+
 def test_a_number_of_four_digits_is_no_year() -> None:
     names = ("0005-1-2_b.sql", "0006_c.sql", "0005-1_a.sql", "2031_1_2_x.sql")
     assert [version for version, _ in told(*names)] == ["0005-1", "0005-1-2", "0006", "2031"]
