@@ -177,10 +177,10 @@ def test_why_a_person_ended_it_stands_behind_why_it_had_halted() -> None:
     event = RolloutAborted(rollout=ROLLOUT, cancel=False)
     story = given(planned(["a"]), wave_opened(0), ordered("a"))
     story.append(event, reason="too slow")
-    assert story.told.why == "too slow"
+    assert story.state.why == "too slow"
     story = given(planned(["a"]), wave_opened(0), ordered("a"), halted("1 failed, budget is 0"))
     story.append(event, reason="too slow")
-    assert story.told.why == "1 failed, budget is 0; then aborted: too slow"
+    assert story.state.why == "1 failed, budget is 0; then aborted: too slow"
 
 
 def test_an_aborted_rollout_still_finds_out_what_became_of_its_orders() -> None:
