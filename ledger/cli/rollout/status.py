@@ -184,7 +184,8 @@ def _group(group: DatabaseGroup, mode: str, tried: int) -> list[str]:
     if group.problem:
         lines.append(f"    {group.problem}")
     if group.progress:
-        lines.append(f"    {group.progress}")
+        together = f", in these {group.databases:,} together" if group.databases > 1 else ""
+        lines.append(f"    {group.progress}{together}")
     if group.waits_for:
         lines.append(f"    waits: {group.waits_for}")
     if group.helps:

@@ -314,7 +314,8 @@ def test_what_has_no_down_section_cannot_be_undone() -> None:
 def test_a_rollback_is_thought_of_where_it_would_not_be_refused_for_what_went(
     mode: Mode, down: bool, may: bool
 ) -> None:
-    assert may_go_back(planned(["a"], mode=mode), [migration("1", down=down)]) is may
+    plan = given(planned(["a"], mode=mode)).state.plan
+    assert may_go_back(plan, [migration("1", down=down)]) is may
 
 
 def test_a_rollout_that_ordered_nothing_has_nothing_to_undo() -> None:
