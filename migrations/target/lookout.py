@@ -215,7 +215,7 @@ class Lookout:
                 waited = f"{found.waiting_s:.0f} s for {found.what}, held by {found.by}"
                 self._gave_up_after_s = found.waiting_s
                 self._gave_up = f"given up after waiting {waited}"
-                done, _ = await self._cancel(self.watched.get_server_pid())
+                done, _ = await self._cancel(found.waits or self.watched.get_server_pid())
                 if not done:
                     self._gave_up = ""
             case WhenBlocked.CANCEL if not self.may_cancel:
