@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from migrations.target.session import Connection
 
@@ -158,16 +160,17 @@ async def demands_of(connection: Connection, place: str) -> TableDemands:
     conditions = await connection.fetch(CONDITIONS, place)
     return TableDemands(
         columns,
-        *(
-            tuple(
-                RowReference(tuple(row["columns"]), row["parent"], tuple(row["keys"]))
-                for row in found
-            )
-            for found in (references, to_itself)
-        ),
+        _references(references),
+        _references(to_itself),
         tuple(tuple(row["columns"]) for row in keys),
         tuple(
             RowCondition(tuple(row["columns"]), row["expression"], row["of_domain"])
             for row in conditions
         ),
+    )
+
+
+def _references(rows: Iterable[Mapping[str, Any]]) -> tuple[RowReference, ...]:
+    return tuple(
+        RowReference(tuple(row["columns"]), row["parent"], tuple(row["keys"])) for row in rows
     )
