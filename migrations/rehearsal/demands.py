@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+
+import asyncpg
 
 from migrations.target.session import Connection
 
@@ -170,7 +171,7 @@ async def demands_of(connection: Connection, place: str) -> TableDemands:
     )
 
 
-def _references(rows: Iterable[Mapping[str, Any]]) -> tuple[RowReference, ...]:
+def _references(rows: Iterable[asyncpg.Record]) -> tuple[RowReference, ...]:
     return tuple(
         RowReference(tuple(row["columns"]), row["parent"], tuple(row["keys"])) for row in rows
     )
