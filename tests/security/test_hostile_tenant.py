@@ -315,7 +315,7 @@ async def test_operators_functions_and_types_before_postgresqls_are_not_found(
         await tenant.up(
             users(), migration("002", "CREATE TABLE b ()"), expectation=expecting(first)
         )
-    slow = Limits(lock_timeout_s=0.2, retry_budget=1, retry_for_s=5, advisory_wait_s=1)
+    slow = Limits(lock_timeout_s=2, retry_budget=1, retry_for_s=5, advisory_wait_s=1)
     blocker = await asyncpg.connect(tenant.superuser_url)
     try:
         await blocker.execute("BEGIN; LOCK TABLE public.users")
