@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import tomllib
+from bisect import bisect_left
 from pathlib import Path
 from typing import Any, Final
 
 from ledger.settings.errors import SettingsError
 from migrations.printable import why_unreadable
 
+FILE_MAX_BYTES: Final = 1024 * 1024
+"""A thousand times what a project sets; the file may be somebody else's."""
 _PLACE: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _TWICE: Final = re.compile(r"Cannot (overwrite|declare|mutate|redefine)|Duplicate inline")
 _SAID: Final = {
@@ -33,11 +36,18 @@ _SAID: Final = {
 def read_toml(path: Path) -> dict[str, Any]:
     """What the file says. Raises `SettingsError`, with file and line."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(FILE_MAX_BYTES + 1)
+        text = content.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"{path} cannot be read ({why_unreadable(error)}); fix or remove the file"
         ) from None
+    if len(content) > FILE_MAX_BYTES:
+        raise SettingsError(
+            f"{path} is larger than {FILE_MAX_BYTES:,} bytes, which no settings need; see what is "
+            "in it"
+        )
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -64,7 +74,9 @@ def _place(text: str, said: str) -> str:
     lines = text.rstrip().split("\n")
     if not _TWICE.match(said):
         return f"line {len(lines)}, at the end of the file"
-    return f"line {next(count for count in range(1, len(lines) + 1) if _is_twice(lines[:count]))}"
+    # Reading ends at the second one, whatever stands behind it.
+    before = bisect_left(range(len(lines)), True, key=lambda at: _is_twice(lines[: at + 1]))
+    return f"line {before + 1}"
 
 
 def _is_twice(lines: list[str]) -> bool:

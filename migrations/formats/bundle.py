@@ -151,7 +151,7 @@ class _Folder:
 
     def _one(self, name: str) -> SourceFile:
         if name not in self._bytes:
-            self._bytes[name] = _read(self._path, name)
+            self._bytes[name] = read_source(self._path, name)
         return self._bytes[name]
 
 
@@ -225,7 +225,8 @@ def _tree(path: Path, prefix: str) -> Iterator[str]:
             yield prefix + entry.name
 
 
-def _read(folder: Path, name: str) -> SourceFile:
+def read_source(folder: Path, name: str) -> SourceFile:
+    """One file of a folder; no link out of it is followed. Raises FolderError, FileNameError."""
     try:
         name.encode()
     except UnicodeEncodeError:

@@ -23,7 +23,8 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
-from migrations.errors import FileNameError, FolderError, MarkerError
+from migrations.errors import FileNameError, FolderError, LoadError, MarkerError
+from migrations.formats.bundle import read_source
 from migrations.formats.encoding import text_of
 from migrations.formats.variables import read
 from migrations.model.migration import Migration, SourceFile, Statement
@@ -187,12 +188,10 @@ def _text(folder: Path, name: str) -> tuple[str, str]:
     """The name as people find the file, and its text."""
     shown = _shown(folder, name)
     try:
-        content = (folder / name).read_bytes()
-    except OSError as error:
-        raise FolderError(
-            shown, None, f"cannot be read ({why_unreadable(error)})", "Make it readable"
-        ) from None
-    return shown, text_of(SourceFile(shown, content))
+        found = read_source(folder, name)
+    except LoadError as error:
+        raise type(error)(shown, None, error.problem, error.remedy) from None
+    return shown, text_of(SourceFile(shown, found.content))
 
 
 def _seeds(name: str, text: str, values: Mapping[str, str]) -> SeedFile:

@@ -171,6 +171,29 @@ async def test_what_is_left_for_the_commit_itself_writes_nothing(
     assert await world.has("trace") == (way == "step by step")
 
 
+async def test_nor_does_what_a_batch_leaves_for_its_own_commit(world: World) -> None:
+    again = "CREATE FUNCTION first() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN "
+    again += "SET CONSTRAINTS ALL DEFERRED; INSERT INTO twice VALUES (1); RETURN NULL; END $f$"
+    await world.execute(
+        f"CREATE TABLE people (id bigint PRIMARY KEY, v text); {ONCE_MORE}; {again}; "
+        "CREATE CONSTRAINT TRIGGER first AFTER UPDATE ON people DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION first(); "
+        "INSERT INTO people SELECT n, 'a' FROM generate_series(1, 5) AS n"
+    )
+    await world.up(users())
+    before = await world.value(f"{WHOLE} WHERE seq <= 2")
+    text = "-- +migrate Data table=people key=id batch=2\n"
+    text += "UPDATE people SET v = 'b' FROM batch WHERE people.id = batch.id;\n"
+
+    data = load_files("sql-migrate", [SourceFile("010_d.sql", text.encode())])
+    outcome = await world.up(users(), data)
+
+    assert outcome.failure is not None
+    assert "at the commit" in outcome.failure.message
+    assert await world.value(f"{WHOLE} WHERE seq <= 2") == before
+    assert await world.value("SELECT count(*) FROM people WHERE v = 'b'") == 0
+
+
 DELETES = f"BEGIN EXECUTE 'DELETE FROM ' || {COMPUTED}; "
 BLOCK = f"DO $f$ {DELETES} END $f$"
 TAKES_NONE = (

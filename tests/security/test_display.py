@@ -21,6 +21,7 @@ from migrations.errors import FileNameError, FolderError, LoadError
 from migrations.formats.bundle import load_files, load_folder
 from migrations.model.migration import SourceFile
 from migrations.printable import is_safe
+from migrations.rehearsal.fixtures import load_fixtures
 
 UP = "-- +migrate Up\nSELECT 1;\n"
 UNSAFE = [
@@ -116,6 +117,18 @@ def test_a_file_that_would_fill_the_memory_is_refused_by_its_name(folder: Path) 
         load_folder(folder)
     (folder / "2_b.sql").write_text(UP + "-- " + "x" * 1_000_000)
     assert len(load_folder(folder).migrations) == 2
+
+
+@pytest.mark.parametrize("leads_to", ["../outside.sql", "/proc/self/environ"])
+def test_a_rehearsal_plays_no_file_outside_of_its_folder(folder: Path, leads_to: str) -> None:
+    (folder / "1.before.sql").symlink_to(leads_to)
+    with pytest.raises(FolderError, match="leads out of the folder") as caught:
+        load_fixtures(folder, load_folder(folder).migrations, needed=True)
+    assert "CANARY" not in str(caught.value)
+    (folder / "1.before.sql").unlink()
+    os.mkfifo(folder / "1.before.sql")
+    with pytest.raises(FolderError, match="is not a file"):
+        load_fixtures(folder, load_folder(folder).migrations, needed=True)
 
 
 @pytest.mark.parametrize("unsafe", UNSAFE)

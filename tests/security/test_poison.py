@@ -151,6 +151,14 @@ POISONS = {
     "an id with a line end": Poison(REGISTRATION, said(database="acme2\n")),
     "a host with control characters": Poison(REGISTRATION, aimed(server={"host": "h\x1b[2J"})),
     "a database with control characters": Poison(REGISTRATION, aimed(database="a\x1b[2J")),
+    "a role with control characters": Poison(REGISTRATION, placed(role="a\x1b[2J")),
+    "a schema with control characters": Poison(REGISTRATION, aimed(schema="a\x9b31m")),
+    "a host that turns text": Poison(REGISTRATION, aimed(server={"host": "h\u202e"})),
+    "a user with what is not seen": Poison(REGISTRATION, placed(user="mig\u200b")),
+    "a reference that turns text": Poison(REGISTRATION, placed(password="file:a\u2066b")),
+    "a further schema with what is not seen": Poison(
+        REGISTRATION, placed(further_schemas=["a\ufeff"])
+    ),
     "no target": Poison(REGISTRATION, said(connection={"user": "b"})),
     "a target that is a name": Poison(REGISTRATION, placed(target="db.internal/evil")),
     "no server": Poison(REGISTRATION, placed(target={"database": "a"})),

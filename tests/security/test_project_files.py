@@ -326,6 +326,18 @@ def test_a_name_in_a_file_reaches_no_terminal_as_it_is() -> None:
     assert str(refused.value).isprintable()
 
 
+def test_a_file_that_would_fill_the_memory_or_take_hours_is_told_at_once() -> None:
+    file = Path("ledger.toml")
+    with file.open("wb") as opened:
+        opened.truncate(2**40)
+    with pytest.raises(SettingsError, match=r"is larger than 1,048,576 bytes"):
+        load({})
+    lines = "".join(f"[variables.a{number}]\n" for number in range(20_000))
+    file.write_text(f"{lines}name = 1\nname = 2\n")
+    with pytest.raises(SettingsError, match=r"line 20002: a name or a table is there twice"):
+        load({})
+
+
 def test_a_repository_with_settings_runs_nothing_in_the_process_of_whoever_rolls_it_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -213,6 +213,12 @@ LANGUAGE sql IMMUTABLE AS $$
                OR jsonb_typeof(part.value) NOT IN ('string', 'number', 'null')
                OR part.key <> 'port' AND jsonb_typeof(part.value) = 'number')
             THEN 'a connection has other parts than ours have'
+        -- Control characters, and those that turn text or are not seen; these without the joiners.
+        WHEN EXISTS (
+            SELECT FROM jsonb_path_query(p_connection, 'strict $.** ? (@.type() == "string")') AS part
+            WHERE part #>> '{}' ~ '[[:cntrl:]\u0080-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f]'
+               OR part #>> '{}' ~ '[\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]')
+            THEN 'a connection has characters that steer a terminal, turn text or are not seen'
     END
 $$;
 -- +migrate StatementEnd
