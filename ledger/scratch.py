@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from ledger.bus.security import is_loopback
 from ledger.embedded.errors import ExtraMissing
@@ -99,8 +98,7 @@ async def catalog_at(address: str, target: str = "") -> CatalogSchema:
     Raises SettingsError, and SchemaUnusable for a database that says nothing.
     """
     try:
-        here = is_loopback(urlsplit(address).hostname or "localhost")
-        settings = ConnectionSettings.from_url(address, allow_plaintext=here)
+        settings = ConnectionSettings.from_url(address, allow_plaintext=is_loopback)
     except ValueError:
         raise SettingsError(
             "the address of the database cannot be read; write postgresql://user@host:5432/database"
@@ -114,11 +112,8 @@ async def catalog_at(address: str, target: str = "") -> CatalogSchema:
 
 def _server(place: ScratchPlace) -> ConnectionSettings:
     try:
-        host = urlsplit(place.address).hostname or "localhost"
-        here = is_loopback(host)
-        settings = ConnectionSettings.from_url(
-            place.address, allow_plaintext=here or place.insecure
-        )
+        plain = True if place.insecure else is_loopback
+        settings = ConnectionSettings.from_url(place.address, allow_plaintext=plain)
     except ValueError:
         raise SettingsError(_FORM) from None
     if settings.sslmode != "verify-full" and not settings.allow_plaintext:

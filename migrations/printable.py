@@ -2,8 +2,9 @@
 
 Names, reasons and messages come from authors, tenants and operators. Control characters (C0, C1,
 DEL), line separators and characters that change the direction of text could paint lines that
-nobody wrote. Where such a text comes in as a name or a reason it is refused; wherever a text is
-shown or kept, they are escaped as in Python: `\\x1b`, `\\u202e`.
+nobody wrote, and by those that nobody sees two names look like one; joiners stay, which some
+scripts are written with. Where such a text comes in as a name or a reason it is refused; wherever
+a text is shown or kept, they are escaped as in Python: `\\x1b`, `\\u202e`.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ import re
 
 _CODES = (
     r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    r"\U000e0000-\U000e007f"
+    r"\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b\u3164\uffa0\U000e0000-\U000e007f"
 )
 _UNSAFE = re.compile(f"[{_CODES}]")
 _ESCAPED = re.compile(f"[{_CODES}\ud800-\udfff]")
 _NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
-PROBLEM = "holds control characters or characters that change the direction of text"
+PROBLEM = "holds control characters, or ones that cannot be seen or change the direction of text"
 """Why a name or a reason is refused."""
 
 

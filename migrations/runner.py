@@ -153,8 +153,9 @@ class _Attempt:
         if isinstance(error, StandbyRefused) and (let_in or work.expectation.identity is not None):
             away = Unavailable(f"{settings.place}: {error}", reason="the server is a standby now")
             raise ConnectionLost(away, progressed=False) from None
-        # After a session that worked and was lost, it cannot be said that nothing was tried.
-        verdict = Verdict.FAILED if let_in else Verdict.REFUSED
+        # After a session that worked and was lost, or a step that failed, something was tried.
+        tried = let_in or any(one.result is StepResult.FAILED for one in self.finished)
+        verdict = Verdict.FAILED if tried else Verdict.REFUSED
         return self.outcome(verdict, from_error(error))
 
     def meet(self, target: Target, observer: Observer) -> None:

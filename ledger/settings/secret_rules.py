@@ -36,6 +36,11 @@ NEVER = (
     "SYSTEMD_", "CREDENTIALS_DIRECTORY", "SUDO_", "DATABASE_URL", "REDIS_", "SENTRY_",
 )  # fmt: skip
 """What variables begin with that hold no tenant's password, whatever a rule says."""
+_OF_ONE_HOUSE = frozenset(
+    {"internal", "local", "localhost", "localdomain", "lan", "home", "corp", "intranet", "private",
+     "test", "invalid", "example", "svc", "consul", "cluster"}
+)  # fmt: skip
+"""Names that nobody can register for himself, so that all below one may be one house's."""
 SHORTEST_PREFIX = 8
 """Bits of a network that binds: 10.0.0.0/8 is somebody's own, and what is wider is the world."""
 
@@ -102,6 +107,8 @@ def parse_rule(text: str) -> SecretRule:
     if len({word for word, _ in narrower}) != len(narrower):
         raise ValueError(f"{text!r} says user or database twice; write one rule for each")
     host, port = found["host"], found["port"]
+    if port not in (None, "*") and not 1 <= int(port) <= 65_535:
+        raise ValueError(f"{text!r} names the port {port}; write one from 1 to 65535")
     if found["kind"] == "env":
         _check_variable(found["pattern"])
     _check_host(host)
@@ -146,8 +153,12 @@ def _check_host(pattern: str) -> None:
     network = _network(pattern)
     if network is not None and network.prefixlen >= SHORTEST_PREFIX:
         return
-    last = pattern.rstrip(".").rpartition(".")[2]
-    if network or not _HOST_PATTERN.fullmatch(pattern.rstrip(".")) or "*" in last or "{" in last:
+    before, _, last = pattern.rstrip(".").rpartition(".")
+    everybodys = last.lower() not in _OF_ONE_HOUSE and any(
+        one in before.rpartition(".")[2] for one in ("*", "{")
+    )
+    named = _HOST_PATTERN.fullmatch(pattern.rstrip(".")) and not ("*" in last or "{" in last)
+    if network or not named or everybodys:
         raise ValueError(
             f"{ascii(pattern)[1:-1]!r} binds to no host: end it with a name that is yours, such as "
             "*.tenants.internal, or write an address, a network such as 10.1.0.0/16, the folder "
@@ -174,10 +185,11 @@ def _host_fits(pattern: str, host: str, database: str) -> bool:
     """Whether `host`, as registered, is one that the pattern means; names are not looked up."""
     if host.startswith("/") or pattern.startswith("/"):
         return host.rstrip("/") == pattern.rstrip("/")
-    name = host.strip("[]").lower().removesuffix(".")
+    name = host.strip("[]").lower()
     try:
         address = ipaddress.ip_address(name)
     except ValueError:
+        name = name.removesuffix(".")
         if not _NAME.fullmatch(name):
             return False
         if pattern == LOOPBACK:

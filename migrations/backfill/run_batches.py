@@ -43,6 +43,7 @@ from migrations.running.transactional import begin, commit, final_entry
 from migrations.running.verify_section import verify
 from migrations.sql.literals import bind
 from migrations.target.entries import NewEntry
+from migrations.target.journal import statement as sql
 from migrations.target.look import before_the_script
 from migrations.target.session import is_connection_lost
 from migrations.target.target import Target
@@ -95,7 +96,7 @@ async def _batch(course: BackfillRun, page: Page) -> None:
         return await _one_by_one(course, page)
     parts = _parts(course, page)
     script = [target.opening(options, batch=True), *(part.sql for part in parts)]
-    script += [_end(course, page), "COMMIT"]
+    script.append(_end(course, page))
     try:
         with _span(course):
             await target.run_script(";\n".join(script))
@@ -125,7 +126,7 @@ async def _one_by_one(course: BackfillRun, page: Page) -> None:
             else:
                 await target.connection.execute(part.sql)
         at = None
-        await target.run_script(f"{_end(course, page)};\nCOMMIT")
+        await target.run_script(_end(course, page))
     except asyncpg.PostgresError as error:
         if is_connection_lost(target.connection, error):
             raise lost_at(error, at or course.whole) from None
@@ -179,8 +180,8 @@ def _given_up(course: BackfillRun) -> str:
 
 
 def _end(course: BackfillRun, page: Page) -> str:
-    """Deferred constraints, then the guarded row that says how far it went."""
-    return f"{course.target.settling()};\n{moved_to(course, page)}"
+    """Deferred constraints, the guarded row that says how far it went, and COMMIT."""
+    return f"{course.target.settling()};\n{moved_to(course, page)};\n{sql('commit')}"
 
 
 def _named(course: BackfillRun, page: Page) -> str:

@@ -5,7 +5,7 @@ both times there must be the same tokens at the same places. So a value inside o
 quoted name or a comment may hold what does not end it, and one that stands by itself is one number,
 one quoted text or one name. In the program of a DO block or a function the same holds of the
 program's own tokens, and of texts in it that `EXECUTE` may run; where such a text is written in
-single quotes, values are plain words.
+single quotes, or in another language than SQL and PL/pgSQL, values are plain words.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class _Template:
             return True
         own = joined[token.start : token.end]
         tag = _DOLLAR.match(own)
-        if tag is None:
+        if tag is None or not self._reads_as_sql(joined, wanted, index):
             return _first_not_plain(inside, values) is None
         content = own[tag.end() : -tag.end()]
         shift = token.start + tag.end()
@@ -148,13 +148,15 @@ class _Template:
 
     def _is_program(self, text: str, wanted: list[Token], index: int, inside: range) -> bool:
         """Whether a text constant is run: as a body, or in a program by EXECUTE."""
-        first = index
-        while first > 0 and wanted[first - 1].kind != tree.Token.ASCII_59:
-            first -= 1
-        words = [text[one.start : one.end].lower() for one in wanted[first:index]]
+        words = _words_before(text, wanted, index)
+        # In a program, words of its own stand before those of a statement: BEGIN, THEN.
+        first = words if self.program else words[:1]
+        makes = "create" in first and {"function", "procedure"} & set(words)
+        runs = words[-1:] == ["do"] or words[-3:-1] == ["do", "language"]
+        if runs or (makes and words[-1] == "as"):
+            return True
         if not self.program:
-            makes = words[:1] == ["create"] and {"function", "procedure"} & set(words)
-            return words[:1] == ["do"] or bool(makes and words[-1] == "as")
+            return False
         if not any(text[one.start : one.end].lower() == "execute" for one in wanted):
             return False
         # A text of nothing but the value is data, unless it is run itself or put to what is.
@@ -162,6 +164,27 @@ class _Template:
         alone = len(inside) == 1 and token.end - token.start == 3
         behind = text[token.end :].lstrip().startswith("||")
         return not alone or behind or (words[-1:] in (["execute"], ["||"], ["("]))
+
+    def _reads_as_sql(self, text: str, wanted: list[Token], index: int) -> bool:
+        """Whether a program's quotes are those of SQL, whichever side of it names its language."""
+        behind = index + 1
+        while behind < len(wanted) and wanted[behind].kind != tree.Token.ASCII_59:
+            behind += 1
+        words = [*_words_before(text, wanted, index), *_words(text, wanted[index + 1 : behind])]
+        named = [words[at] for at, one in enumerate(words, start=1) if one == "language"]
+        return all(one.strip("'\"") in ("plpgsql", "sql") for one in named)
+
+
+def _words(text: str, found: Sequence[Token]) -> list[str]:
+    return [text[one.start : one.end].lower() for one in found]
+
+
+def _words_before(text: str, wanted: Sequence[Token], index: int) -> list[str]:
+    """The words of a token's own statement that stand before it."""
+    first = index
+    while first > 0 and wanted[first - 1].kind != tree.Token.ASCII_59:
+        first -= 1
+    return _words(text, wanted[first:index])
 
 
 def _whole(text: str, found: Sequence[Token], start: int, end: int) -> int:

@@ -48,8 +48,9 @@ from migrations.sql.psql_script import open_transaction, prologue
 from migrations.sql.psql_shell import checked
 from migrations.target.entries import NewEntry, State, entry_for
 from migrations.target.failure import from_error
+from migrations.target.journal import statement
 from migrations.target.password_file import password_lines
-from migrations.target.refusals import is_touched, journal_touched
+from migrations.target.refusals import is_touched, journal_touched, written_too_late
 from migrations.target.session import ConnectionSettings
 from migrations.target.session_role import ourselves
 from migrations.target.target import Target
@@ -73,6 +74,7 @@ SET ROLE {ourselves};
 SET LOCAL search_path TO pg_catalog, pg_temp;
 {untouched};
 {entry};
+{commit};
 """
 _SERVER_ERROR = re.compile(
     r"^psql:(?:([^\n]*?):(\d+): |\s*(?:error: )?)"
@@ -118,6 +120,7 @@ async def _in_one_transaction(
             ourselves=ourselves(target.connection),
             untouched=target.untouched(),
             entry=target.entry_for_elsewhere(entry),
+            commit=statement("commit"),
         )
         code, said, _ = await _psql(PsqlPlace.of(target), run.section.options, program, closing)
         if await target.written_elsewhere(entry):
@@ -129,7 +132,10 @@ async def _in_one_transaction(
             )
         if is_touched(said):
             raise failed_at(journal_touched(), None)
-        raise _failed(PsqlPlace.of(target), program, said)
+        failed = _failed(PsqlPlace.of(target), program, said)
+        if isinstance(failed.cause, asyncpg.ReadOnlySQLTransactionError):
+            raise failed_at(written_too_late(failed.cause), None)
+        raise failed
 
     await retrying(target, once)
 

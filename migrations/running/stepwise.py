@@ -55,6 +55,7 @@ from migrations.running.transactional import (
     begin,
     commit,
     final_entry,
+    refuse_touched,
     run_section,
     run_statement,
 )
@@ -83,6 +84,7 @@ async def run_stepwise(target: Target, run: Execute) -> NewEntry:
         in_psql = run.section.program.language is Language.PSQL
         alone = run_psql if in_psql else run_alone
         count = await alone(target, run, run.section.program)
+        await refuse_touched(target)
         return await _finish(target, run, started, count)
     if run.section.transactional:
         return await _finish(target, run, started, await _whole(target, run))
@@ -97,6 +99,7 @@ async def run_stepwise(target: Target, run: Execute) -> NewEntry:
         try:
             if outside or not await _ordinary(target, run, step):
                 notes.append(await _outside(target, run, number, statement))
+                await refuse_touched(target)
         except StatementFailed as failed:
             failed.beside = failed.beside or statement
             raise
@@ -196,7 +199,9 @@ async def _ordinary(target: Target, run: Execute, step: Step) -> bool:
     try:
         await retrying(target, once)
     except StatementFailed as failed:
-        if len(step) == 1 and isinstance(failed.cause, TAKES_NO_TRANSACTION):
+        # At the end, it was no statement but a trigger that said so.
+        alone = isinstance(failed.cause, TAKES_NO_TRANSACTION) and not failed.at_the_end
+        if len(step) == 1 and alone:
             return False
         raise
     return True

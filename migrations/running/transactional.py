@@ -17,7 +17,7 @@ from dataclasses import replace
 import asyncpg
 
 from migrations.clock import elapsed_ms
-from migrations.errors import Refused, RunError, TransactionEnded
+from migrations.errors import JournalChanged, Refused, RunError, TransactionEnded
 from migrations.model.migration import Direction, Migration, Options, Statement
 from migrations.running.code import run_in_transaction
 from migrations.running.plan import Execute
@@ -27,7 +27,7 @@ from migrations.running.verify_section import verify
 from migrations.target.entries import NewEntry, State, entry_for
 from migrations.target.journal import statement as sql
 from migrations.target.pipeline import asked_together
-from migrations.target.refusals import transaction_ended
+from migrations.target.refusals import journal_touched_for_good, transaction_ended
 from migrations.target.session import is_connection_lost, raise_if_worn
 from migrations.target.target import Target
 
@@ -203,6 +203,22 @@ async def commit(target: Target, entry: NewEntry, beside: Statement | None = Non
         if is_connection_lost(target.connection, error):
             raise
         raise failed_at_the_end(error, beside) from None
+
+
+async def refuse_touched(target: Target) -> None:
+    """Read the journal again behind what ran outside of a transaction, which nothing takes back.
+
+    Raises StatementFailed where an entry is not as it was written; a lost connection as it is.
+    """
+    why = "it is empty, or gone; put it back from a backup"
+    try:
+        if await target.read_journal() is not None or not target.journal_exists:
+            return
+    except JournalChanged as error:
+        why = str(error)
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+        pass
+    raise failed_at(journal_touched_for_good(why), None)
 
 
 def final_entry(run: Execute, duration_ms: int, count: int) -> NewEntry:

@@ -19,7 +19,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from migrations.model.folder_history import JOURNAL_SCHEMA
-from migrations.sql.grammar import Word, parse, tree, words_of
+from migrations.sql.grammar import GrammarError, Word, parse, tree, words_of
 from migrations.sql.role_words import EVERY_ROLE, HOLE, role_changes
 
 BACKUP = "backup_"
@@ -35,6 +35,16 @@ _ABOUT_ROLES = re.compile(r"\b(?:role|user|group|owned|grant|revoke)\b|u&", re.I
 _MEMBERS = frozenset({"addroleto", "rolemembers", "adminmembers"})
 """How the grammar calls IN ROLE, ROLE and ADMIN."""
 _OWN = frozenset({"current_user", "session_user", "current_role"})
+_OURSELVES = " the_login_itself "
+_WHO_WE_ARE = frozenset(
+    {
+        tree.SVFOP_CURRENT_USER,
+        tree.SVFOP_CURRENT_ROLE,
+        tree.SVFOP_SESSION_USER,
+        tree.SVFOP_USER,
+    }
+)
+_FORMATTED = re.compile(r"%(?:\d+\$)?[IsL]")
 _AS_A_VALUE = frozenset({"user", "USER"})
 """What else means the session's role: a function, and a variable of psql."""
 _READABLE = frozenset({"plpgsql", "sql"})
@@ -89,7 +99,10 @@ def acts_on_role(node: Message, text: str, logins: Iterable[str]) -> bool:
     known = frozenset(logins)
     if _changes_role(node, known):
         return True
-    return any(_program_acts(body, known) for _, body in _bodies(node))
+    if any(_program_acts(body, known) for _, body in _bodies(node)):
+        return True
+    known |= {_OURSELVES.strip()}
+    return any(statement_acts_on_role(one, known) for one in _handed_over(node))
 
 
 @lru_cache(maxsize=_KEPT)
@@ -97,7 +110,11 @@ def statement_acts_on_role(text: str, logins: frozenset[str]) -> bool:
     """As `acts_on_role`, for the text of one statement that was read before."""
     if not _ABOUT_ROLES.search(text):
         return False
-    return any(acts_on_role(one.node, text, logins) for one in parse(text))
+    try:
+        found = parse(text)
+    except GrammarError:
+        return False
+    return any(acts_on_role(one.node, text, logins) for one in found)
 
 
 @lru_cache(maxsize=_KEPT)
@@ -289,14 +306,35 @@ def _named(root: Message) -> bool:
     return False
 
 
+def _handed_over(root: Message) -> Iterator[str]:
+    """The texts that a statement gives to functions and procedures, which may run them.
+
+    What is put into a text is taken to be who we are, where that is among what is given.
+    """
+    pending = [root]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, tree.FuncCall | tree.ExecuteStmt):
+            given = node.args if isinstance(node, tree.FuncCall) else node.params
+            texts = [_joined(node), *map(_joined, given)]
+            yield from texts
+            if _OURSELVES in texts[0]:
+                yield from (_FORMATTED.sub(_OURSELVES, one) for one in texts[1:])
+        for descriptor, value in node.ListFields():
+            if descriptor.message_type is not None:
+                pending.extend((value,) if isinstance(value, Message) else value)
+
+
 def _joined(root: Message) -> str:
-    """The text constants below an expression, one behind the other."""
+    """The text constants below an expression, one behind the other; and who we are."""
     pieces: list[str] = []
     pending = [root]
     while pending:
         node = pending.pop()
         if isinstance(node, tree.A_Const):
             pieces.append(node.sval.sval)
+        elif isinstance(node, tree.SQLValueFunction) and node.op in _WHO_WE_ARE:
+            pieces.append(_OURSELVES)
         for descriptor, value in reversed(node.ListFields()):
             if descriptor.message_type is not None:
                 pending.extend((value,) if isinstance(value, Message) else reversed(value))

@@ -730,7 +730,7 @@ WITH RECURSIVE ours (pid) AS (
         '/', l.virtualxid, '/', l.transactionid, '/', l.classid, '/', l.objid, '/', l.objsubid) AS thing
     FROM pg_catalog.pg_lock_status() AS l
 )
-SELECT c.depth, c.pid, w.locktype, w.mode AS wanted, h.mode, h.granted, a.query,
+SELECT c.depth, c.waiting, c.pid, w.locktype, w.mode AS wanted, h.mode, h.granted, a.query,
     CASE WHEN n.nspname IS NULL THEN w.relation::pg_catalog.text
         ELSE pg_catalog.format('%I.%I', n.nspname, r.relname) END AS relation,
     pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) w.waitstart) AS waiting_s,
@@ -862,7 +862,7 @@ RESET ROLE;
 :reset
 :pinned:remembered:selected
 COMMIT;
-BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
+BEGIN ISOLATION LEVEL :isolation READ WRITE;
 SET LOCAL lock_timeout = :lock_timeout_ms;
 SET LOCAL statement_timeout = :statement_timeout_ms;
 SET LOCAL migration_ledger.transaction = :marker
@@ -925,6 +925,13 @@ WHERE pg_catalog.int4eq(l.pid, pg_catalog.pg_backend_pid())
     AND pg_catalog.oideq(l.relation, pg_catalog.to_regclass('migration_ledger.journal'))
     AND NOT (pg_catalog.texteq(l.mode, 'AccessShareLock') OR pg_catalog.texteq(l.mode, 'RowShareLock')
         OR pg_catalog.texteq(l.mode, 'ShareUpdateExclusiveLock'))
+
+-- name: commit
+-- Behind an entry that follows statements of others. They can leave something for the commit itself, where
+-- `untouched` is past: a trigger that defers constraints again, or the query of a cursor WITH HOLD. What
+-- writes there fails, and takes all of it back; nothing makes a transaction that has begun READ WRITE again.
+SET TRANSACTION READ ONLY;
+COMMIT
 
 -- name: untouched_since_met
 -- As `untouched`, where the transaction itself has written this target's first entry, and perhaps made
@@ -1024,7 +1031,16 @@ FROM pg_catalog.pg_roles AS r,
                                       AND pg_catalog.has_database_privilege(session_user, d.oid, 'CONNECT'))))
                    OR EXISTS (SELECT FROM pg_catalog.aclexplode(d.datacl) AS acl
                               WHERE acl.grantee OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
-                                  AND pg_catalog.pg_has_role(session_user, acl.grantee, 'MEMBER')))
+                                  AND pg_catalog.pg_has_role(session_user, acl.grantee, 'MEMBER'))
+                   -- What it owns there, or was given: where a thing depends on a role is known everywhere.
+                   OR (d.oid OPERATOR(pg_catalog.=) ANY (ARRAY(
+                          SELECT s.dbid FROM pg_catalog.pg_roles AS g JOIN pg_catalog.pg_shdepend AS s
+                              ON s.refclassid OPERATOR(pg_catalog.=)
+                                  'pg_catalog.pg_authid'::pg_catalog.regclass::pg_catalog.oid
+                              AND s.refobjid OPERATOR(pg_catalog.=) g.oid
+                          WHERE pg_catalog.pg_has_role(session_user, g.oid, 'MEMBER')
+                              AND s.deptype OPERATOR(pg_catalog.=) ANY ('{o,a}'::pg_catalog."char"[])))
+                       AND pg_catalog.has_database_privilege(session_user, d.oid, 'CONNECT')))
           ORDER BY d.oid) AS names) AS reached
 WHERE r.rolname OPERATOR(pg_catalog.=) session_user
 

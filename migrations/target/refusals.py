@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from migrations.errors import GuardsReset, JournalTouched, StaleEpoch, TransactionEnded
+import asyncpg
+
+from migrations.errors import GuardsReset, JournalTouched, LockLost, StaleEpoch, TransactionEnded
 from migrations.model.attempt import Epoch
 from migrations.model.folder_history import JOURNAL_SCHEMA
 
@@ -31,6 +33,14 @@ def guards_reset() -> GuardsReset:
     )
 
 
+def made_meanwhile() -> LockLost:
+    """The refusal of a first contact where somebody else was faster."""
+    return LockLost(
+        f"somebody made the schema {JOURNAL_SCHEMA} meanwhile: another migrator for a schema of "
+        "this database, then order this again; or somebody else, who is named then"
+    )
+
+
 def way_out(version: str, owner: str = "") -> str:
     """How a person settles what is in doubt; `owner` is the ledger that asked for the work."""
     one = f"`ledger db resolve {version} --applied --reason WHY`"
@@ -50,4 +60,26 @@ def journal_touched() -> JournalTouched:
         f"the migration, or a trigger that it set off, changed {JOURNAL_SCHEMA}.journal, which "
         "belongs to no migration; all of it is rolled back; find what names the journal, also by a "
         "computed name or in a trigger's function, and take it out"
+    )
+
+
+def journal_touched_for_good(why: str) -> JournalTouched:
+    """The refusal of what did so outside of a transaction, so that it stays; `why` says where."""
+    return JournalTouched(
+        f"what ran outside of a transaction changed {JOURNAL_SCHEMA}.journal, which belongs to no "
+        f"migration, and nothing of it is rolled back: {why}"
+    )
+
+
+def written_too_late(error: asyncpg.PostgresError) -> Exception:
+    """What it means that the server refuses a write at the end of a migration's transaction.
+
+    The server's own error where no program wrote, but the transaction was read-only before.
+    """
+    if not error.context:
+        return error
+    return JournalTouched(
+        "something that the migration left behind would have written at the commit, when it was "
+        "over: a trigger that defers constraints again, or a cursor WITH HOLD; all of it is rolled "
+        "back; take that out"
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import ceil
@@ -161,12 +161,13 @@ class ConnectionSettings:
         cls,
         url: str,
         *,
-        allow_plaintext: bool = False,
+        allow_plaintext: bool | Callable[[str], bool] = False,
         environ: Mapping[str, str] = os.environ,
     ) -> ConnectionSettings:
         """Read a `postgresql://` connection string. Raises ValueError, which never shows it.
 
-        A person's own address: a password that is not in it is looked for where libpq does.
+        A person's own address: a password that is not in it is looked for where libpq does. What
+        `allow_plaintext` asks is asked of the host that it really leads to, wherever that stands.
         """
         try:
             parts = urlsplit(url)
@@ -180,6 +181,7 @@ class ConnectionSettings:
         if parts.scheme not in ("postgresql", "postgres") or not user:
             raise ValueError("write the connection string as postgresql://user@host:5432/database")
         host = query.get("host") or unquote(parts.hostname or "localhost")
+        plain = allow_plaintext if isinstance(allow_plaintext, bool) else allow_plaintext(host)
         database = unquote(parts.path.lstrip("/")) or user
         password = unquote(parts.password) if parts.password else query.get("password")
         password = password or ambient_password(host, port, database, user, environ)
@@ -189,11 +191,11 @@ class ConnectionSettings:
             database=database,
             user=user,
             password=Password(password) if password else None,
-            sslmode=query.get("sslmode", "prefer" if allow_plaintext else VERIFIED_TLS),
+            sslmode=query.get("sslmode", "prefer" if plain else VERIFIED_TLS),
             sslrootcert=query.get("sslrootcert"),
             sslcert=query.get("sslcert"),
             sslkey=query.get("sslkey"),
-            allow_plaintext=allow_plaintext,
+            allow_plaintext=plain,
         )
 
     @property

@@ -56,8 +56,10 @@ from migrations.target.refusals import (
     guards_reset,
     is_touched,
     journal_touched,
+    made_meanwhile,
     stale_epoch,
     transaction_ended,
+    written_too_late,
 )
 from migrations.target.session import Connection, ConnectionSettings, milliseconds, server_version
 
@@ -160,7 +162,9 @@ class Target:
         """
         if not self.connection.is_in_transaction():
             raise transaction_ended()
-        await self._write(f"{self.settling()};\n{self._record_sql(entry)};\nCOMMIT", entry)
+        entry_sql = self._record_sql(entry)
+        await self._execute(f"{self.settling()};\n{entry_sql};\n{statement('commit')}")
+        self._move(entry)
 
     def settling(self) -> str:
         """What stands between the statements of a migration and the row that says they are done."""
@@ -179,7 +183,8 @@ class Target:
         """
         self._marker = self.chance.uuid().hex
         parts = (self._begin_sql(Options(), ours=True), first, self._record_sql(entry), "COMMIT")
-        await self._write(";\n".join(part for part in parts if part), entry)
+        await self._execute(";\n".join(part for part in parts if part))
+        self._move(entry)
 
     async def record_all(self, entries: Sequence[NewEntry]) -> None:
         """Write entries in one transaction of their own, in one round trip. Raises as `commit`."""
@@ -276,10 +281,6 @@ class Target:
             return LockLost("another migrator wrote the journal meanwhile; try again")
         return guards_reset()
 
-    async def _write(self, sql: str, entry: NewEntry) -> None:
-        await self._execute(sql)
-        self._move(entry)
-
     async def _execute(self, sql: str) -> None:
         try:
             await self.connection.execute(sql)
@@ -292,11 +293,10 @@ class Target:
             await self.rollback()
             if self.journal_exists:
                 raise
-            raise LockLost(
-                "somebody made the schema migration_ledger meanwhile: another migrator for a "
-                "schema of this database, then order this again; or somebody else, who is named "
-                "then"
-            ) from None
+            raise made_meanwhile() from None
+        except asyncpg.ReadOnlySQLTransactionError as error:
+            await self.rollback()
+            raise written_too_late(error) from None
         except (asyncpg.UndefinedTableError, asyncpg.UndefinedObjectError) as error:
             await self.rollback()
             raise self._without_journal(error) from None
@@ -343,6 +343,7 @@ class Target:
             lock_timeout_ms=milliseconds(lock),
             statement_timeout_ms=milliseconds(length),
             marker=self._marker,
+            isolation=Expression(options.isolation),
         )
         parts = [begin]
         if ours or self._meeting is not None:

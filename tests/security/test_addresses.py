@@ -9,11 +9,15 @@ import pytest
 from typer.testing import CliRunner
 
 from ledger.cli.app.main import app
+from ledger.cli.db.target import DatabaseOptions, connection_of
 from ledger.errors import LedgerUnreachable
+from ledger.scratch import ScratchPlace, _server
 from ledger.settings import SettingsError, load, masked
 from ledger.settings.address import check_address
 from ledger.store.connections import open_pool
 from ledger.store.leadership import take
+from migrations.errors import Unreachable
+from migrations.target.session import open_session
 
 CANARY = "CANARYpw"
 ELSEWHERE = "postgresql://svc:pw@db.internal/ledger"
@@ -145,3 +149,30 @@ def test_what_the_drivers_variables_say_counts_too(environ: dict[str, str]) -> N
     with pytest.raises(SettingsError, match="nothing proves who answers"):
         check_address("postgresql:///ledger", environ=environ)
     check_address("postgresql:///ledger?sslmode=verify-full", environ=environ)
+
+
+@pytest.mark.parametrize("torn", ["1?{}=b", "1?schema={}", "1#{}", "{}?sslmode=b", "1?a={}&role=b"])
+def test_a_database_is_registered_by_no_piece_of_a_password(torn: str) -> None:
+    url = f"postgresql://svc:{torn.format(CANARY)}@db.internal/acme"
+    said = CliRunner().invoke(app, ["--debug", "fleet", "add", "acme", "--pool", "p", "--url", url])
+    assert CANARY not in said.output
+    assert said.exit_code == 2
+
+
+@pytest.mark.parametrize("hidden", ["", "localhost", "127.0.0.1", "[::1]", "LOCALHOST:5432"])
+@pytest.mark.parametrize("mode", ["", "&sslmode=prefer", "&sslmode=disable"])
+async def test_a_database_elsewhere_must_prove_who_it_is_wherever_its_host_stands(
+    hidden: str, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of `ledger db`, and of servers for rehearsals: a host behind the `?` is where it leads."""
+    url = f"postgresql://u:{CANARY}@{hidden}/d?host=db.attacker.example{mode}"
+    found = connection_of(DatabaseOptions(url))
+    assert found.host == "db.attacker.example"
+    assert not found.allow_plaintext
+    if not mode:
+        assert found.sslmode == _server(ScratchPlace(url)).sslmode == "verify-full"
+        return
+    with pytest.raises(Unreachable, match="does not prove who answers"):
+        await open_session(found, application_name="a")
+    with pytest.raises(SettingsError, match="nothing proves who answers"):
+        _server(ScratchPlace(url))

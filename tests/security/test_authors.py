@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from migrations.errors import ForbiddenSqlError
+from migrations.formats import Reading
+from migrations.formats.bundle import load_files
 from migrations.model.attempt import Verdict
-from migrations.model.migration import Migration
+from migrations.model.migration import Language, Migration, SourceFile
 from migrations.model.work import Outcome
 from migrations.target import journal
 from tests.integration.migrations.conftest import world
@@ -18,6 +21,7 @@ __all__ = ["world"]
 
 WHOLE = "SELECT md5(string_agg(j::text, ',' ORDER BY seq)) FROM migration_ledger.journal AS j"
 STATEMENTS = Path(journal.__file__).with_name("journal.sql")
+ANY = frozenset(Language)
 COMPUTED = "'migration_' || chr(108) || 'edger.journal'"
 
 TAMPERS = [
@@ -95,6 +99,114 @@ async def test_a_trigger_of_an_earlier_migration_cannot_do_it_either(world: Worl
 
     assert outcome.verdict is Verdict.FAILED
     assert await world.value("SELECT count(*) FROM users") == 0
+
+
+ONCE_MORE = f"""
+CREATE TABLE twice (a int);
+CREATE FUNCTION later() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN
+    IF NEW.a = 0 THEN SET CONSTRAINTS ALL DEFERRED; INSERT INTO twice VALUES (1);
+    ELSE EXECUTE 'DELETE FROM ' || {COMPUTED}; END IF;
+    RETURN NULL;
+END $f$;
+CREATE CONSTRAINT TRIGGER later AFTER INSERT ON twice DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION later()
+"""
+AT_COMMIT = {
+    "a trigger that defers itself again": f"{ONCE_MORE};\nINSERT INTO twice VALUES (0)",
+    "one that makes the transaction writable again": ONCE_MORE.replace(
+        "ELSE ", "ELSE SET TRANSACTION READ WRITE; "
+    )
+    + ";\nINSERT INTO twice VALUES (0)",
+    "one that tries it in a transaction inside": ONCE_MORE.replace(
+        "ELSE EXECUTE",
+        "ELSE BEGIN SET transaction_read_only TO off; EXCEPTION WHEN OTHERS "
+        "THEN NULL; END; EXECUTE",
+    )
+    + ";\nINSERT INTO twice VALUES (0)",
+    "a cursor that outlives the transaction": "CREATE FUNCTION later() RETURNS int "
+    f"LANGUAGE plpgsql AS $f$ BEGIN EXECUTE 'DELETE FROM ' || {COMPUTED}; RETURN 1; END $f$;\n"
+    "DECLARE c NO SCROLL CURSOR WITH HOLD FOR SELECT later()",
+}
+"""What runs when the transaction ends, behind everything that is compared before."""
+
+
+def in_one_of(way: str, text: str, *, alone: bool = False) -> Migration:
+    """A migration that makes a table that tells of it and runs `text`, one way or another.
+
+    A psql script or a module is one transaction unless it is to be `alone`.
+    """
+    text = f"CREATE TABLE trace (a int);\n{text}"
+    if way == "psql":
+        command = "\\conninfo" if alone else "SELECT 1 AS n \\gset"
+        down = SourceFile("002_m.down.sql", b"SELECT 1;")
+        up = SourceFile("002_m.up.sql", f"{command}\n{text};\n".encode())
+        return load_files("golang-migrate", [up, down], reading=Reading(programs=True))
+    if way == "python":
+        head = "# +migrate Up notransaction\n" if alone else ""
+        code = f"{head}async def up(conn):\n    await conn.execute({text!r})\n"
+        return load_files("python", [SourceFile("002_m.py", code.encode())])
+    return migration("002", text, stepwise=way == "step by step")
+
+
+@pytest.mark.parametrize("text", AT_COMMIT.values(), ids=AT_COMMIT.keys())
+@pytest.mark.parametrize("way", ["one transaction", "step by step", "python", "psql"])
+@pytest.mark.usefixtures("psql")
+async def test_what_is_left_for_the_commit_itself_writes_nothing(
+    world: World, text: str, way: str
+) -> None:
+    if way == "step by step" and "WITH HOLD" in text:
+        with pytest.raises(ForbiddenSqlError, match="WITH HOLD ends with the session"):
+            in_one_of(way, text)
+        return
+    await world.up(users())
+    before = await world.value(f"{WHOLE} WHERE seq <= 2")
+
+    outcome = await world.up(users(), in_one_of(way, text), programs=ANY)
+
+    assert outcome.verdict is Verdict.FAILED
+    failure = outcome.steps[-1].failure
+    assert failure is not None
+    assert "at the commit" in failure.message or "at COMMIT" in failure.message
+    assert await world.value(f"{WHOLE} WHERE seq <= 2") == before
+    assert await world.has("trace") == (way == "step by step")
+
+
+DELETES = f"BEGIN EXECUTE 'DELETE FROM ' || {COMPUTED}; "
+BLOCK = f"DO $f$ {DELETES} END $f$"
+TAKES_NONE = (
+    f"DO $f$ {DELETES} IF current_setting(concat('migration_', 'ledger.transaction'), true) <> '' "
+    "THEN RAISE EXCEPTION 'no' USING ERRCODE = '25001'; END IF; END $f$"
+)
+COMMITS = f"CREATE PROCEDURE p() LANGUAGE plpgsql AS $f$ {DELETES} COMMIT; END $f$;\nCALL p()"
+INDEX = (
+    f"CREATE FUNCTION g() RETURNS int LANGUAGE plpgsql AS $f$ {DELETES} RETURN 1; END $f$;\n"
+    "CREATE FUNCTION f(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS "
+    "$f$ BEGIN RETURN public.g(); END $f$;\n"
+    "INSERT INTO users VALUES (1);\nCREATE INDEX CONCURRENTLY i ON users (f(id))"
+)
+
+
+@pytest.mark.parametrize(
+    ("way", "text"),
+    [
+        ("step by step", TAKES_NONE),
+        ("step by step", INDEX),
+        ("python", BLOCK),
+        ("psql", BLOCK),
+        ("psql", COMMITS),
+        ("psql", INDEX),
+    ],
+)
+@pytest.mark.usefixtures("psql")
+async def test_what_commits_by_itself_is_found_at_once(world: World, way: str, text: str) -> None:
+    await world.up(users())
+
+    outcome = await world.up(users(), in_one_of(way, text, alone=True), programs=ANY)
+
+    assert outcome.verdict is Verdict.FAILED
+    failure = outcome.steps[-1].failure
+    assert failure is not None
+    assert "nothing of it is rolled back" in failure.message
 
 
 async def test_nobody_makes_the_setting_that_the_check_fails_for_the_lack_of(world: World) -> None:

@@ -23,7 +23,19 @@ from migrations.model.migration import SourceFile
 from migrations.printable import is_safe
 
 UP = "-- +migrate Up\nSELECT 1;\n"
-UNSAFE = ["\n", "\r", "\x1b[2J", "\x7f", "\x9b", "\u202e", "\u2066", "\u200f", "\u2028"]
+UNSAFE = [
+    "\n",
+    "\r",
+    "\x1b[2J",
+    "\x7f",
+    "\x9b",
+    "\u202e",
+    "\u2066",
+    "\u200f",
+    "\u2028",
+    "\u200b",
+    "\ufeff",
+]
 PAINTED = "\x1b[2J\r\nall 3 applied\u202e"
 
 

@@ -393,6 +393,38 @@ async def test_a_login_that_may_become_more_reaches_the_other_databases(
         await tenant.execute_as_superuser(f"DROP ROLE IF EXISTS {names['role']}")
 
 
+THERE = {
+    "which owns a table there": "CREATE TABLE t (); ALTER TABLE t OWNER TO {login}",
+    "which was given a right there": "CREATE TABLE t (); GRANT SELECT ON t TO {login}",
+    "whose group owns a schema there": "CREATE ROLE {role}; CREATE SCHEMA s AUTHORIZATION {role}; "
+    "GRANT {role} TO {login}",
+}
+
+
+@pytest.mark.parametrize("made", THERE.values(), ids=THERE.keys())
+async def test_a_login_reaches_a_database_that_everybody_may_enter_and_it_has_something_in(
+    tenant: World, fresh_database: FreshDatabase, as_superuser: AsSuperuser, made: str
+) -> None:
+    other = as_superuser(await fresh_database())
+    there = World(other, superuser_url=other)
+    name = there.settings.database
+    names = {"login": f'"{tenant.settings.user}"', "role": f'"{tenant.settings.user}_more"'}
+    await there.execute_as_superuser(made.format(**names))
+    try:
+        await there.execute_as_superuser(f'GRANT CONNECT ON DATABASE "{name}" TO PUBLIC')
+        found = await inspect(tenant.settings)
+        assert found.rights is not None
+        assert found.rights.reaches == (name,)
+        await there.execute_as_superuser(f'REVOKE CONNECT ON DATABASE "{name}" FROM PUBLIC')
+        closed = await inspect(tenant.settings)
+        assert closed.rights is not None
+        assert not closed.rights.reaches
+    finally:
+        await there.execute_as_superuser(
+            f"DROP TABLE IF EXISTS t; DROP SCHEMA IF EXISTS s; DROP ROLE IF EXISTS {names['role']}"
+        )
+
+
 async def test_a_login_that_may_become_one_with_createrole_has_it(tenant: World) -> None:
     names = {"login": f'"{tenant.settings.user}"', "role": f'"{tenant.settings.user}_more"'}
     await tenant.execute_as_superuser(

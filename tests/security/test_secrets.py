@@ -96,6 +96,13 @@ def test_a_secret_goes_where_a_rule_says(connection: Connection) -> None:
         asked("env:TENANT_PW", "аttacker.tenants.internal"),
         asked("env:TENANT_PW", ""),
         asked("env:TENANT_PW", "167837955"),
+        asked("env:TENANT_PW", "db.tenants.internal.."),
+        asked("env:TENANT_PW", "%64b.tenants.internal"),
+        asked("env:TENANT_PW", "db.tenants.internal:5432"),
+        asked("env:TENANT_PW", "[::1].tenants.internal"),
+        asked("ENV:TENANT_PW", "db.tenants.internal"),
+        asked(" env:TENANT_PW", "db.tenants.internal"),
+        asked("env:TENANT%5FPW", "db.tenants.internal"),
         asked("env:OTHER_PW", "db.tenants.internal"),
         asked("env:tenant_pw", "db.tenants.internal"),
     ],
@@ -184,10 +191,16 @@ def test_no_variable_of_others_is_read_whatever_the_id_of_the_database(
         "env:TENANT_* -> loopback, user a, user b",
         "env:TENANT_* -> loopback, role x",
         "env:TENANT_* -> /run/*",
+        "env:TENANT_* -> *.com",
+        "env:TENANT_* -> db-*.dev.",
+        "env:TENANT_* -> {database}.io:5432",
+        "env:TENANT_* -> *.COM, user mig_*",
+        "env:TENANT_* -> db.internal:99999",
+        "env:TENANT_* -> db.internal:0",
     ],
 )
 def test_a_rule_that_binds_nothing_is_refused_when_the_agent_starts(rule: str) -> None:
-    with pytest.raises(ValueError, match=r"binds|begin|takes in|is no rule|twice"):
+    with pytest.raises(ValueError, match=r"binds|begin|takes in|is no rule|twice|port"):
         parse_rules(rule)
 
 

@@ -94,8 +94,8 @@ def connection_of(place: DatabaseOptions) -> ConnectionSettings:
     url = address_of(place.database)
     warn_of_password(place.database)
     try:
-        local = is_loopback(urlsplit(url).hostname or "localhost")
-        settings = ConnectionSettings.from_url(url, allow_plaintext=place.insecure or local)
+        plain = True if place.insecure else is_loopback
+        settings = ConnectionSettings.from_url(url, allow_plaintext=plain)
     except ValueError:
         raise WrongArgument(f"the address of the database cannot be read; {FORM}") from None
     return replace(

@@ -95,7 +95,9 @@ def _from_url(database: str, url: str) -> dict[str, Any]:
         raise WrongArgument(
             "the address cannot be read; write postgresql://user@host:port/db"
         ) from None
-    if parts.scheme not in ("postgres", "postgresql") or not parts.hostname:
+    # Behind a `?` or a `#` in a password, parameters are pieces of it and must not be repeated.
+    torn = "@" in parts.query or "@" in parts.fragment
+    if parts.scheme not in ("postgres", "postgresql") or not parts.hostname or torn:
         raise WrongArgument(ADDRESS_FORM)
     if parts.password is not None:
         raise LiteralPassword(database)

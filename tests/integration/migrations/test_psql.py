@@ -12,7 +12,14 @@ import pytest
 
 from migrations.formats import Reading
 from migrations.formats.bundle import load_files
-from migrations.model.attempt import Limits, Mode, Verdict
+from migrations.model.attempt import (
+    FailureClass,
+    Limits,
+    Mode,
+    Verdict,
+    WatchdogPolicy,
+    WhenBlocked,
+)
 from migrations.model.migration import Language, Migration, SourceFile
 from migrations.model.work import Outcome
 from tests.fixtures.psql import with_psql
@@ -184,6 +191,23 @@ async def test_a_script_that_waits_tells_for_whom(world: World) -> None:
     assert "holds ShareLock on public.colours" in world.hearing.waits[-1]
     await holder.close()
     assert (await running).verdict is Verdict.DONE
+
+
+async def test_a_script_that_waits_for_too_long_is_given_up_where_that_is_asked_for(
+    world: World,
+) -> None:
+    await world.execute("CREATE TABLE colours (id int)")
+    holder = await asyncpg.connect(world.url)
+    await holder.execute("BEGIN; LOCK colours IN SHARE MODE")
+    up = script("\\set n 1\nINSERT INTO colours VALUES (:n);\n")
+    policy = WatchdogPolicy(WhenBlocked.GIVE_UP, 1.0)
+    limits = Limits(lock_timeout_s=600, retry_budget=5, retry_for_s=600, watchdog=policy)
+    outcome = await world.do(world.work(Mode.UP, up, programs=ALLOWED), limits)
+    await holder.close()
+    assert outcome.verdict is Verdict.FAILED
+    assert outcome.failure is not None
+    assert outcome.failure.kind is FailureClass.LOCK_TIMEOUT
+    assert "given up after waiting" in outcome.failure.message
 
 
 async def test_a_script_that_fits_in_one_transaction_is_tried_again_for_its_locks(

@@ -136,6 +136,12 @@ OWN_ROLE = [
     "DO $$ BEGIN EXECUTE 'GRANT ' || (SELECT 'app') || ' TO ' || quote_ident(user); END $$",
     "DO $$ BEGIN EXECUTE 'CREATE ROLE app IN ROLE ' || quote_ident(current_user); END $$",
     "CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN GRANT app TO SESSION_USER; END $$",
+    "SELECT run('ALTER ROLE CURRENT_USER NOLOGIN')",
+    "SELECT run('ALTER ROLE ' || quote_ident(current_user) || ' NOLOGIN', true)",
+    "SELECT count(run(format('GRANT %I TO %I', 'app', session_user))) FROM t",
+    "CALL run('SELECT 1', concat('GRANT app TO ', user))",
+    "EXECUTE run('DROP OWNED BY CURRENT_USER')",
+    "INSERT INTO t SELECT * FROM dblink('', 'REASSIGN OWNED BY CURRENT_ROLE TO app') AS d (a int)",
 ]
 
 OTHER_ROLE = [
@@ -165,6 +171,10 @@ OTHER_ROLE = [
     "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'app') THEN "
     "CREATE ROLE app; END IF; END $$",
     "CREATE TABLE t (a int, role text DEFAULT current_user)",
+    "SELECT note('grant access to all', current_user)",
+    "SELECT run('GRANT SELECT ON t TO CURRENT_USER')",
+    "SELECT run(format('ALTER ROLE %I NOLOGIN', 'app')), current_user",
+    "INSERT INTO notes VALUES ('ALTER ROLE CURRENT_USER NOLOGIN')",
 ]
 
 

@@ -34,6 +34,10 @@ PAINTED = "\x1b]0;OWNED\x07\x1b[2J\r\nall 3 applied\x9b31m\u202eabc\u2066\u200f\
         ("\u2029", r"\u2029"),
         ("\u202a", r"\u202a"),
         ("\u2069", r"\u2069"),
+        ("\u00ad", r"\xad"),
+        ("\u200b", r"\u200b"),
+        ("\u3164", r"\u3164"),
+        ("\ufeff", r"\ufeff"),
         ("\udc9b", r"\udc9b"),
         ("\U000e0041", r"\U000e0041"),
     ],
@@ -42,7 +46,9 @@ def test_what_moves_a_cursor_or_turns_text_is_spelled_out(character: str, shown:
     assert escaped(f"a{character}b") == f"a{shown}b"
 
 
-@pytest.mark.parametrize("text", ["plain", "Zoë Çelik", "東京", "é́", "👩‍👩‍👧", "שלום", "a\\nb"])
+@pytest.mark.parametrize(
+    "text", ["plain", "Zoë Çelik", "東京", "é́", "👩‍👩‍👧", "שלום", "می‌خواهم", "a\\nb"]
+)
 def test_what_people_write_stays(text: str) -> None:
     assert escaped(text) == text
     assert is_safe(text)

@@ -10,6 +10,9 @@ from migrations.errors import SqlSyntaxError, VariableError
 from migrations.formats.variables import read
 from migrations.sql.grammar import tokens
 
+FUNCTION = "CREATE FUNCTION f() RETURNS text"
+INJECTED = "x'; DELETE FROM canvas; SELECT '"
+
 
 def texts(sql: str, **values: str) -> list[str]:
     return [one.text for one in read(sql, values, file="f.sql").statements]
@@ -148,6 +151,15 @@ def test_the_place_of_an_error_counts_characters_not_bytes() -> None:
         ("DO 'BEGIN PERFORM ${v}; END';", "1; DROP TABLE u"),
         ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$ SELECT ${v} $$;", "1; DELETE FROM u"),
         ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT ${v}';", "1; DELETE FROM u"),
+        (f"DO $$ BEGIN {FUNCTION} LANGUAGE sql AS $f$ SELECT '${{v}}' $f$; END $$;", INJECTED),
+        (f"DO $$ BEGIN {FUNCTION} AS $f$ SELECT '${{v}}' $f$ LANGUAGE sql; END $$;", INJECTED),
+        (f"DO $$ BEGIN IF a THEN {FUNCTION} AS $f$ SELECT '${{v}}' $f$; END IF; END $$;", INJECTED),
+        ("DO $$ BEGIN DO $f$ BEGIN PERFORM '${v}'; END $f$; END $$;", INJECTED),
+        ("DO LANGUAGE plpython3u $$ x = '${v}' $$;", "\\"),
+        ("DO $$ x = '${v}' $$ LANGUAGE plperl;", "\nimport os"),
+        (f"{FUNCTION} AS $$ return '${{v}}' $$ LANGUAGE 'plv8';", "\\"),
+        (f'{FUNCTION} LANGUAGE pltcl AS $$ return "${{v}}" $$;', "[exec]"),
+        (f"{FUNCTION} LANGUAGE C AS 'lib', '${{v}}';", "f'; DROP TABLE u; --"),
     ],
 )
 def test_a_value_that_is_more_than_one_token_is_refused(sql: str, value: str) -> None:
@@ -179,6 +191,9 @@ def test_a_value_that_is_more_than_one_token_is_refused(sql: str, value: str) ->
         ("DO $$ BEGIN EXECUTE format('INSERT INTO t VALUES (%L)', '${v}'); END $$;", "John; Smith"),
         ("DO $$ BEGIN EXECUTE 'CREATE TABLE ${v} (a int)'; END $$;", "acme"),
         ("DO 'BEGIN PERFORM ${v}; END';", "acme"),
+        ("DO LANGUAGE plpython3u $$ x = '${v}' $$;", "acme"),
+        (f"{FUNCTION} AS $$ SELECT '${{v}}' $$ LANGUAGE 'SQL';", "John Smith; Sons"),
+        (f"DO $$ BEGIN {FUNCTION} LANGUAGE sql AS $f$ SELECT '${{v}}' $f$; END $$;", "J; Sons"),
     ],
 )
 def test_a_value_that_is_one_token_or_a_part_of_one_goes_in_as_it_is(sql: str, value: str) -> None:
