@@ -28,7 +28,7 @@ from ledger.settings.errors import SettingsError
 from ledger.settings.model import OF_THE_PROJECT, LabelVariable, Settings
 from ledger.settings.notify import NotifyTarget
 from ledger.settings.sections import PREFIX, SharedSettings
-from ledger.settings.strictness import NEVER_BEYOND_DEFAULT, WEAKER
+from ledger.settings.strictness import NEVER_BEYOND_DEFAULT, is_weaker
 from ledger.settings.toml_file import read_toml
 from migrations.likeness import nearest
 
@@ -172,11 +172,11 @@ def _in_place_of_weaker(
     """What counts before a project's file: each value that keeps a rollout safer than its own."""
     for entry in values:
         name = _setting_of(entry)
-        if name not in WEAKER or (entry not in own and name not in NEVER_BEYOND_DEFAULT):
+        if entry not in own and name not in NEVER_BEYOND_DEFAULT:
             continue
         origin = str(user_file()) if entry in own else "default"
         safer = _typed(entry, origin, own if entry in own else {})
-        if WEAKER[name](_typed(entry, PROJECT_FILE, values), safer):
+        if is_weaker(name, _typed(entry, PROJECT_FILE, values), safer):
             yield f"{origin}, because {PROJECT_FILE} asks for less", {entry: safer}
 
 

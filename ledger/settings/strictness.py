@@ -59,10 +59,8 @@ def _silent_more_often(theirs: tuple[str, ...], own: tuple[str, ...]) -> bool:
 
 WEAKER: Mapping[str, Weaker] = MappingProxyType(
     {
-        "rollout.waves": _other,
         "rollout.in_flight": _more,
         "rollout.budget": _allows_more,
-        "rollout.when_spent": _other,
         "rollout.lock_timeout_s": _longer,
         "rollout.statement_timeout_s": _longer,
         "rollout.require_rehearsal": _off,
@@ -78,7 +76,9 @@ WEAKER: Mapping[str, Weaker] = MappingProxyType(
         "lint.limits.large_table_mb": _more,
     }
 )
-"""By setting; of a table with names of its own, entry by entry."""
+"""By setting; of a table with names of its own, entry by entry. Any other is weaker when it differs
+from the user's own.
+"""
 DESCRIBES = frozenset(
     {
         "name",
@@ -92,3 +92,8 @@ DESCRIBES = frozenset(
 """What a project's file may say and nothing is safer by: what it is, and how long is waited."""
 NEVER_BEYOND_DEFAULT = frozenset({"rollout.rehearsal_max_age_days"})
 """What counts as said by whoever asks for it at all, with a flag or a variable beside."""
+
+
+def is_weaker(name: str, theirs: Any, own: Any) -> bool:
+    """Whether a project's value of a setting is to be set aside for the user's own."""
+    return name not in DESCRIBES and WEAKER.get(name, _other)(theirs, own)

@@ -1,13 +1,15 @@
 """Every event the log can hold: what it says, who may write it, which code makes and reads it.
 
 Who makes and who reads an event is found in the source: a module that calls the event's class makes
-it, one that names it in any other way (a case, a parameter, an isinstance, a table) reads it.
+it, one that names it in any other way (a case, a parameter, an isinstance, a table) reads it, and
+so does a file of queries that has its name as a text.
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import datetime
@@ -27,6 +29,8 @@ from ops.reference.markdown import code, one_line, table
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("ledger", "agents", "migrations")
 CONTRACTS = ROOT / "ledger" / "contracts"
+SCHEMA = ROOT / "ledger" / "store" / "schema"
+"""What is said of events there is who may write them, and what they look like."""
 
 AUTHORS = {
     Author.PERSON: "a person",
@@ -164,7 +168,7 @@ def _files(paths: list[str]) -> str:
 
 @cache
 def _mentions() -> dict[str, tuple[list[str], list[str]]]:
-    """For each event the modules that make it and those that read it, outside of the contracts."""
+    """For each event the files that make it and those that read it, outside of the contracts."""
     found: dict[str, tuple[list[str], list[str]]] = {name: ([], []) for name in EVENTS}
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
@@ -177,6 +181,11 @@ def _mentions() -> dict[str, tuple[list[str], list[str]]]:
                     makers.append(path.relative_to(ROOT).as_posix())
                 if name in seen:
                     readers.append(path.relative_to(ROOT).as_posix())
+        for path in sorted((ROOT / package).rglob("*.sql")):
+            if SCHEMA in path.parents:
+                continue
+            for name in set(re.findall(r"'(\w+)'", path.read_text(encoding="utf-8"))) & {*found}:
+                found[name][1].append(path.relative_to(ROOT).as_posix())
     return found
 
 

@@ -20,12 +20,13 @@ FIRST, SECOND = "20260101000000", "20260102000000"
 async def test_an_agent_killed_in_the_middle_of_a_migration_leaves_nothing_half_done(
     fleet: Fleet,
 ) -> None:
-    fleet.migration(FIRST, "SELECT pg_sleep(2);")
+    fleet.migration(FIRST, await fleet.hold())
     await fleet.serve()
     first = fleet.agent("first")
     rollout = await fleet.start("--waves", "rest")
     await until(lambda: fleet.is_running("pg_sleep"), "a migration runs")
     first.kill()
+    await fleet.let_go()
     assert await fleet.with_effect(FIRST) == []
     fleet.agent("second")
     status = await fleet.reached(rollout, "completed")
@@ -74,13 +75,14 @@ async def test_an_agent_killed_after_its_commit_and_before_its_report_is_answere
     breakable: Fleet, victim: EmbeddedKafka
 ) -> None:
     fleet = breakable
-    fleet.migration(FIRST, "SELECT pg_sleep(2);")
+    fleet.migration(FIRST, await fleet.hold())
     await fleet.serve()
     first = fleet.agent("first")
     rollout = await fleet.start("--waves", "rest")
     await until(lambda: fleet.is_running("pg_sleep"), "a migration runs")
     # Without a broker, no report leaves the agent.
     victim.kill()
+    await fleet.let_go()
     await until(lambda: _all_have_it(fleet), "all transactions are committed")
     first.kill()
     reported = len(await fleet.events(MigrationApplied))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -9,7 +10,7 @@ from typing import Any
 
 import asyncpg
 
-from ledger.contracts.events import MigrationOrdered, OutcomeResolved
+from ledger.contracts.events import MigrationOrdered, OutcomeResolved, RolloutPaused
 from ledger.contracts.reports import MigrationFailed
 from migrations.target.lock import key_for
 from tests.support import invariants
@@ -30,13 +31,15 @@ SESSIONS = (
 
 
 async def test_a_pause_lets_what_runs_finish_and_a_resume_goes_on(fleet: Fleet) -> None:
-    fleet.migration(FIRST, "SELECT pg_sleep(2);")
+    fleet.migration(FIRST, await fleet.hold())
     await fleet.serve()
     fleet.agent()
     rollout = await fleet.start("--waves", "rest", "--in-flight", "2")
     await until(lambda: fleet.tenants[0].is_running("pg_sleep"), "the migration runs")
-    asked = await fleet.ledger("rollout", "pause", "--reason", "high load")
-    assert f"pause rollout {rollout}" in asked.err
+    asked = asyncio.create_task(fleet.ledger("rollout", "pause", "--reason", "high load"))
+    await fleet.at_least(1, RolloutPaused)
+    await fleet.let_go()
+    assert f"pause rollout {rollout}" in (await asked).err
     paused = await fleet.reached(rollout, "paused")
     ordered = len(await fleet.events(MigrationOrdered))
     assert paused.counts == {"applied": ordered, "pending": 6 - ordered}
@@ -104,7 +107,7 @@ async def test_a_persons_word_settles_what_nobody_answers_for(fleet: Fleet) -> N
 async def test_an_order_without_an_answer_becomes_unknown_and_its_journal_settles_it(
     fleet: Fleet,
 ) -> None:
-    fleet.migration(FIRST, "SELECT pg_sleep(1);")
+    fleet.migration(FIRST, await fleet.hold())
     await fleet.serve()
     first = fleet.agent("first")
     rollout = await fleet.start("--waves", "1,rest", "--expiry", "5", "--deadline", "6")
@@ -112,6 +115,7 @@ async def test_an_order_without_an_answer_becomes_unknown_and_its_journal_settle
     first.freeze()
     await until(lambda: _is_unknown(fleet, rollout), "the order is past its deadline")
     first.kill()
+    await fleet.let_go()
     fleet.agent("second")
     status = await fleet.reached(rollout, "completed")
     assert status.counts == {"applied": 6}

@@ -18,12 +18,13 @@ FIRST = "20260101000000"
 
 
 async def test_an_agent_that_slept_past_its_session_finds_its_work_done(fleet: Fleet) -> None:
-    fleet.migration(FIRST, "SELECT pg_sleep(2);")
+    fleet.migration(FIRST, await fleet.hold())
     await fleet.serve()
     first = fleet.agent("first", LEDGER_AGENT_CONCURRENCY="2")
     rollout = await fleet.start("--waves", "rest")
     await until(lambda: fleet.is_running("pg_sleep"), "a migration runs")
     first.freeze()
+    await fleet.let_go()
     fleet.agent("second")
     # The second takes over all but the two, at most, that the first holds the locks of.
     await fleet.at_least(4, MigrationApplied)

@@ -13,7 +13,7 @@ from ledger.cli.app.main import app
 from ledger.settings import SettingsError, load, setting_names, user_file, variable
 from ledger.settings.model import OF_THE_PROJECT
 from ledger.settings.strictness import DESCRIBES as DESCRIBING
-from ledger.settings.strictness import WEAKER
+from ledger.settings.strictness import WEAKER, is_weaker
 
 VALUES: dict[str, object] = {
     "agent.programs": ["python"],
@@ -190,9 +190,16 @@ def test_a_file_that_is_named_and_the_users_own_may_set_everything(name: str) ->
     assert next(one for one in load({}).origins if one.setting == name).origin == str(user_file())
 
 
-def test_every_setting_of_a_project_is_known_to_be_safer_by_more_or_to_describe_it() -> None:
-    assert {*DESCRIBES} == WEAKER.keys() | DESCRIBING
+def test_what_is_said_of_settings_of_a_project_is_said_of_those_that_there_are() -> None:
+    assert {*DESCRIBES} >= WEAKER.keys() | DESCRIBING
     assert not WEAKER.keys() & DESCRIBING
+
+
+def test_a_setting_of_which_nothing_is_said_is_weaker_when_it_is_another() -> None:
+    assert "rollout.when_spent" not in WEAKER.keys() | DESCRIBING
+    assert is_weaker("rollout.when_spent", "rollback", "halt")
+    assert not is_weaker("rollout.when_spent", "halt", "halt")
+    assert not is_weaker("rollout.expiry_s", 9.0, 8.0)
 
 
 def owned(text: str) -> None:

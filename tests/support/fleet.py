@@ -31,6 +31,13 @@ from tests.support.wrong_clock import VARIABLE as WRONG_CLOCK
 
 PASSWORD_VARIABLE = "TENANT_TEST_PASSWORD"
 CREATE_RAN = "CREATE TABLE IF NOT EXISTS ran (version text NOT NULL, direction text NOT NULL)"
+HOLDS = "CREATE TABLE held AS SELECT 1 AS by_the_test"
+HELD = """\
+DO $$ BEGIN
+    WHILE EXISTS (SELECT FROM held) LOOP PERFORM pg_sleep(0.05); END LOOP;
+END $$;
+"""
+"""A statement that says `pg_sleep` until `let_go`: however late a busy machine looks, it runs."""
 IS_RUNNING = """
     SELECT count(*) > 0 FROM pg_stat_activity
     WHERE application_name LIKE 'migration-ledger%' AND state = 'active' AND query LIKE $1
@@ -112,6 +119,17 @@ class Fleet:
             f"-- +migrate Down{flags}\nDROP TABLE {table};\n{down}\n"
             f"INSERT INTO ran VALUES ('{version}', 'down');\n"
         )
+
+    async def hold(self) -> str:
+        """What a migration goes no further than, in each database, before `let_go`."""
+        for tenant in self.tenants:
+            await tenant.execute(HOLDS)
+        return HELD
+
+    async def let_go(self) -> None:
+        """Let what is held go on, and nothing be held any more."""
+        for tenant in self.tenants:
+            await tenant.execute("DELETE FROM held")
 
     # --- commands and processes ---
 

@@ -38,6 +38,7 @@ from migrations.formats.bundle import load_files
 from migrations.model.attempt import Mode
 from migrations.model.migration import Migration, SourceFile
 from tests.fixtures.postgres import PostgresServer
+from tests.support.fleet import HELD, HOLDS
 from tests.support.orders import apply_command, cancel_command, changed, inspect_command, sent
 from tests.support.patience import PATIENCE_S
 from tests.support.processes import until
@@ -62,6 +63,13 @@ SLEEP = (
     b"-- +migrate Down\nALTER TABLE users DROP COLUMN slept;\n",
 )
 """A migration that takes two seconds."""
+
+HELD_BACK = (
+    "20260101000001_sleep.sql",
+    f"-- +migrate Up\nALTER TABLE users ADD COLUMN slept text;\n{HELD}"
+    "-- +migrate Down\nALTER TABLE users DROP COLUMN slept;\n".encode(),
+)
+"""A migration that takes as long as a block of `holding`."""
 
 SLEEP_LONG = (
     "20260101000002_sleep_long.sql",
@@ -342,6 +350,18 @@ async def columns(url: str) -> set[str]:
             "AND NOT attisdropped"
         )
         return {row["attname"] for row in rows}
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def holding(url: str) -> AsyncIterator[None]:
+    """Keep `HELD_BACK` from going on in the database until the block ends."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(HOLDS)
+        yield
+        await connection.execute("DELETE FROM held")
     finally:
         await connection.close()
 

@@ -16,13 +16,14 @@ from ledger.contracts.reports import MigrationApplied
 from migrations.model.attempt import Verdict
 from tests.integration.agents.conftest import (
     ADD_NOTE,
-    SLEEP,
+    HELD_BACK,
     SLEEP_LONG,
     Desk,
     Place,
     asleep,
     backends,
     columns,
+    holding,
     kafka_maker,
 )
 from tests.support import warm
@@ -67,11 +68,12 @@ async def said_line(running: warm.WarmProcess, words: bytes) -> None:
 async def test_the_first_signal_lets_what_runs_finish(
     kafka_broker: str, desk: Desk, tenant_database: str
 ) -> None:
-    command = desk.apply(tenant_database, [SLEEP])
+    command = desk.apply(tenant_database, [HELD_BACK])
     async with process(kafka_broker, desk.pool) as running:
-        await desk.send(command, files=[SLEEP])
-        await asleep(tenant_database)
-        running.send_signal(signal.SIGTERM)
+        async with holding(tenant_database):
+            await desk.send(command, files=[HELD_BACK])
+            await asleep(tenant_database)
+            running.send_signal(signal.SIGTERM)
         assert (await desk.finished(command)).verdict is Verdict.DONE
         code, said = await ended(running)
     assert code == 0
@@ -129,11 +131,14 @@ async def test_work_that_a_shutdown_cancelled_comes_to_another_agent_and_did_not
 async def test_queued_commands_of_an_agent_that_ends_are_done_by_the_next(
     kafka_broker: str, desk: Desk, tenant_database: str
 ) -> None:
-    slow, queued = desk.apply(tenant_database, [SLEEP]), desk.apply(tenant_database, [ADD_NOTE])
+    slow = desk.apply(tenant_database, [HELD_BACK])
+    queued = desk.apply(tenant_database, [ADD_NOTE])
     async with process(kafka_broker, desk.pool) as running:
-        await desk.send(slow, queued, files=[SLEEP, ADD_NOTE])
-        await asleep(tenant_database)
-        running.send_signal(signal.SIGTERM)
+        async with holding(tenant_database):
+            await desk.send(slow, queued, files=[HELD_BACK, ADD_NOTE])
+            await asleep(tenant_database)
+            running.send_signal(signal.SIGTERM)
+            await said_line(running, b"finishing 1 databases")
         await ended(running)
     assert desk.reports_on(queued) == []
     async with process(kafka_broker, desk.pool):
@@ -143,9 +148,9 @@ async def test_queued_commands_of_an_agent_that_ends_are_done_by_the_next(
 async def test_a_killed_agent_is_answered_for_by_the_next(
     kafka_broker: str, desk: Desk, tenant_database: str
 ) -> None:
-    command = desk.apply(tenant_database, [SLEEP])
-    async with process(kafka_broker, desk.pool) as running:
-        await desk.send(command, files=[SLEEP])
+    command = desk.apply(tenant_database, [HELD_BACK])
+    async with process(kafka_broker, desk.pool) as running, holding(tenant_database):
+        await desk.send(command, files=[HELD_BACK])
         await asleep(tenant_database)
         running.kill()
         await ended(running)

@@ -23,6 +23,7 @@ from tests.fixtures.postgres import TenantDatabases
 from tests.integration.agents.conftest import (
     ADD_NOTE,
     BROKEN,
+    HELD_BACK,
     SLEEP,
     SLEEP_LONG,
     Desk,
@@ -30,6 +31,7 @@ from tests.integration.agents.conftest import (
     asleep,
     backends,
     columns,
+    holding,
     wrong_agent,
 )
 from tests.support.orders import changed
@@ -166,13 +168,14 @@ async def test_an_agent_hears_a_cancellation_that_does_not_come_with_its_command
 async def test_a_cancellation_for_another_pool_stops_nothing(
     inside: Place, inside_desk: Desk, tenant_database: str
 ) -> None:
-    command = inside_desk.apply(tenant_database, [SLEEP])
+    command = inside_desk.apply(tenant_database, [HELD_BACK])
     async with inside.agent(inside_desk.pool):
-        await inside_desk.send(command, files=[SLEEP])
-        await asleep(tenant_database)
-        elsewhere = replace(inside_desk.cancel(command), pool="elsewhere")
-        message = encode_command(elsewhere)
-        await inside_desk.bus.publish([replace(message, topic=CANCELS)])
+        async with holding(tenant_database):
+            await inside_desk.send(command, files=[HELD_BACK])
+            await asleep(tenant_database)
+            elsewhere = replace(inside_desk.cancel(command), pool="elsewhere")
+            message = encode_command(elsewhere)
+            await inside_desk.bus.publish([replace(message, topic=CANCELS)])
         assert (await inside_desk.finished(command)).verdict is Verdict.DONE
 
 

@@ -24,6 +24,8 @@ from tests.support.house import house_at
 from tests.support.terminal import CONTROL, Screen, at_terminal
 from tests.support.typist import LATER
 
+pytestmark = pytest.mark.timeout(1800)
+"""Five thousand databases roll out before the first test: on a busy machine that takes minutes."""
 SCREENS = Path(__file__).parents[2] / "golden" / "screens"
 SIZES = (60, 5_000)
 IN_THE_MORNING = {LATER: str(2.5 * 3600 + 30)}

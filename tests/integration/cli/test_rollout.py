@@ -13,6 +13,7 @@ import asyncpg
 from ledger.cli.app.exits import ExitCode
 from tests.fixtures.postgres import FreshDatabase
 from tests.integration.cli.conftest import Fleet
+from tests.support.fleet import HELD, HOLDS
 from tests.support.patience import PATIENCE_S
 from tests.support.program import LedgerProgram, StartLedger
 
@@ -24,7 +25,7 @@ ALTER TABLE parcels DROP CONSTRAINT no_seven;
 """
 SLOW = """\
 -- +migrate Up
-SELECT pg_sleep(2);
+SELECT pg_sleep(600);
 CREATE TABLE slow (id int);
 -- +migrate Down
 DROP TABLE slow;
@@ -167,10 +168,14 @@ async def test_a_rollback_is_shown_and_goes_in_the_waves_that_are_asked_for(
 async def test_ctrl_c_detaches_and_watch_carries_the_work_on(
     ledger: LedgerProgram, start_ledger: StartLedger, migrations: Path, fleet: Fleet
 ) -> None:
-    (migrations / "3_slow.sql").write_text(SLOW)
+    (migrations / "3_slow.sql").write_text(SLOW.replace("SELECT pg_sleep(600);", HELD))
+    for address in fleet.addresses.values():
+        await do(address, HOLDS)
     up = await start_ledger("up", "--yes", "--waves", "1,rest")
     await up.says("is running")
     up.signal(signal.SIGINT)
+    for address in fleet.addresses.values():
+        await do(address, "DELETE FROM held")
     left = await up.end()
     assert left.code == ExitCode.INTERRUPTED
     assert "nothing is aborted" in left.err
@@ -185,7 +190,7 @@ async def test_two_signals_at_once_cut_short_what_runs(
     ledger: LedgerProgram, start_ledger: StartLedger, migrations: Path, fleet: Fleet
 ) -> None:
     # Whoever heard one of them alone would give it the grace period.
-    (migrations / "3_slow.sql").write_text(SLOW.replace("pg_sleep(2)", "pg_sleep(600)"))
+    (migrations / "3_slow.sql").write_text(SLOW)
     up = await start_ledger("up", "--yes", LEDGER_AGENT_GRACE_S="600")
     await up.says("is running")
     up.signal(signal.SIGTERM)
@@ -202,7 +207,7 @@ async def test_a_timeout_ends_the_wait_and_not_the_rollout(
     ledger: LedgerProgram, migrations: Path, fleet: Fleet
 ) -> None:
     # Whoever waited for the statement, or for the grace that Ctrl-C gives, waits in vain here.
-    (migrations / "3_slow.sql").write_text(SLOW.replace("pg_sleep(2)", "pg_sleep(600)"))
+    (migrations / "3_slow.sql").write_text(SLOW)
     up = await ledger("up", "--yes", "--timeout", "4", LEDGER_AGENT_GRACE_S="600")
     assert up.code == ExitCode.TIMEOUT
     assert "The work stopped with this process" in up.err
