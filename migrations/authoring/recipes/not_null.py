@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from migrations.authoring.recipes import Given, Recipe, bare, named, paged
+from migrations.authoring.recipes.swap import nullable, within_reach
 from migrations.sql.literals import quote_literal
 
 
@@ -18,10 +19,14 @@ def _write(given: Given) -> Mapping[str, str]:
 
 def _expand(given: Given, check: str) -> str:
     table, column = given.table_sql, given.column.sql
+    checks = nullable(table, column)
+    if given.value:
+        checks += "\n" + within_reach(table, (column,), given.key_name, alone=False)
     return f"""\
 -- +migrate Up lock_timeout=2s
 -- From here on nobody can write a NULL: the programs must not do so any more. Rows that are there
 -- are not read, so the lock is held for an instant.
+{checks}
 ALTER TABLE {table}
     ADD CONSTRAINT {check}
     CHECK ({column} IS NOT NULL) NOT VALID;

@@ -14,7 +14,12 @@ from migrations.authoring.recipes import (
     paged,
     quoted,
 )
-from migrations.authoring.recipes.swap import not_generated, not_overruled, nothing_hangs
+from migrations.authoring.recipes.swap import (
+    not_generated,
+    not_overruled,
+    nothing_hangs,
+    within_reach,
+)
 from migrations.sql.literals import quote_literal
 
 
@@ -69,6 +74,7 @@ def _expand(given: Given) -> str:
 -- column only until the contract, which gives the new name to the old column with all that hangs on
 -- it: build no indexes or constraints on this one.
 {not_generated(table, (given.column.sql,))}
+{within_reach(table, (given.column.sql,), given.key_name)}
 {not_overruled(table, _names(given)[0])}
 ALTER TABLE {table}
     ADD COLUMN {new} {given.column.type};

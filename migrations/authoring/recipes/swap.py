@@ -62,12 +62,25 @@ class Swap:
 
 def nothing_hangs(table: str, columns: Sequence[str], remedy: str) -> str:
     """Fails with the list of what would go with these columns, and with what is to be done."""
-    return _about(table, columns, "nothing_hangs", remedy)
+    return _about(table, columns, "nothing_hangs", remedy=remedy)
 
 
 def not_generated(table: str, columns: Sequence[str]) -> str:
     """Fails if one of these columns is computed by the server."""
-    return _about(table, columns, "not_generated", "")
+    return _about(table, columns, "not_generated")
+
+
+def nullable(table: str, column: str) -> str:
+    """Fails if the column is NOT NULL already."""
+    return _about(table, (column,), "nullable")
+
+
+def within_reach(table: str, columns: Sequence[str], key: str, *, alone: bool = True) -> str:
+    """Fails at once if a later phase would: for the key, or because rows are out of reach.
+
+    `alone` says that the columns' rows have to be those of this table, and of none that inherits.
+    """
+    return _about(table, columns, "within_reach", key=key, alone=alone)
 
 
 def not_overruled(table: str, sync: str) -> str:
@@ -87,6 +100,6 @@ def granted(table: str, made: str, view: str) -> str:
     return bind(_SQL["granted"], {"home": table, "made": made, "view": view}) + ";\n"
 
 
-def _about(table: str, columns: Sequence[str], name: str, remedy: str) -> str:
+def _about(table: str, columns: Sequence[str], name: str, **more: SqlValue) -> str:
     going = Expression(", ".join(quote_literal(bare(column)) for column in columns))
-    return bind(_SQL[name], {"home": table, "going": going, "remedy": remedy}) + ";\n"
+    return bind(_SQL[name], {"home": table, "going": going, **more}) + ";\n"

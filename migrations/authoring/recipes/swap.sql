@@ -75,7 +75,7 @@ BEGIN
                 d.objsubid = 0 AND c.relkind IN ('i', 'S')
                 OR a.adrelid = home AND a.adnum = leaving.attnum
                 OR k.contype IN ('n', 'p', 'u', 'c', 'f') AND k.convalidated AND o.relkind = 'r'
-                    AND k.coninhcount = 0
+                    AND k.coninhcount = 0 AND NOT (k.contype = 'n' AND k.connoinherit)
                 OR d.classid = 'pg_statistic_ext'::regclass, false)
         UNION
         /* What needs the key and not the column, as GROUP BY in a view does. */
@@ -83,6 +83,10 @@ BEGIN
         FROM pg_depend AS d JOIN pg_constraint AS k ON k.oid = d.refobjid
         WHERE d.refclassid = 'pg_constraint'::regclass AND d.deptype = 'n'
             AND k.conrelid = home AND leaving.attnum = ANY (k.conkey)
+        UNION
+        /* Its condition, or an expression in it, depends on the column by way of its index. */
+        SELECT pg_describe_object('pg_constraint'::regclass, key, 0)
+        FROM (:indexes) AS pairs WHERE contype = 'x'
         UNION
         SELECT format('column %I is generated', leaving.attname) WHERE leaving.attgenerated <> ''
         UNION
@@ -183,6 +187,54 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'ML003',
             MESSAGE = 'nothing was changed: a generated column cannot be kept alike by a trigger; '
                 'make another generated column instead';
+    END IF;
+END
+$check$
+
+-- name: within_reach
+-- What the phases behind the first one would fail at: they go through the table by `:key`, where it
+-- is named, and a trigger does not see the rows of tables that inherit from its own.
+DO $check$
+DECLARE
+    home CONSTANT regclass := :home;
+    problems text := (
+        SELECT string_agg(problem, '; ' ORDER BY problem) FROM (
+            SELECT format('%s inherits from it', i.inhrelid::regclass) AS problem
+            FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhparent
+            WHERE i.inhparent = home AND c.relkind = 'r' AND :alone
+            UNION ALL
+            SELECT format('column %I is inherited', attname) FROM pg_attribute
+            WHERE attrelid = home AND attname IN (:going) AND attinhcount > 0 AND :alone
+            UNION ALL
+            SELECT format('no unique index has exactly the key %I: build one with CREATE UNIQUE INDEX '
+                'CONCURRENTLY, or write the recipe with another --key; for one of several columns '
+                'take this check out, and write them into the Data marker and the join behind it',
+                :key)
+            WHERE NOT EXISTS (
+                SELECT FROM pg_index AS x JOIN pg_attribute AS a
+                    ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0]
+                WHERE x.indrelid = home AND x.indisunique AND x.indisvalid AND x.indnkeyatts = 1
+                    AND x.indpred IS NULL AND x.indexprs IS NULL AND a.attname = :key)
+        ) AS found);
+BEGIN
+    IF problems IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'ML002',
+            MESSAGE = format('nothing was changed: a later phase would fail on %s: %s',
+                home, problems);
+    END IF;
+END
+$check$
+
+-- name: nullable
+-- The way back would take a NOT NULL away that was there before.
+DO $check$
+BEGIN
+    IF EXISTS (
+        SELECT FROM pg_attribute
+        WHERE attrelid = :home::regclass AND attname IN (:going) AND attnotnull)
+    THEN
+        RAISE EXCEPTION USING ERRCODE = 'ML003',
+            MESSAGE = 'nothing was changed: the column is NOT NULL already; take this migration out';
     END IF;
 END
 $check$

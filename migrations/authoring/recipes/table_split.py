@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from migrations.authoring.recipes import Given, Recipe, bare, named, paged, qualified
-from migrations.authoring.recipes.swap import granted, not_generated, not_policed, nothing_hangs
+from migrations.authoring.recipes.swap import (
+    granted,
+    not_generated,
+    not_policed,
+    nothing_hangs,
+    within_reach,
+)
 from migrations.sql.literals import quote_literal
 
 
@@ -140,13 +146,15 @@ DROP FUNCTION {names.schema}{names.there}();
 def _expand(given: Given, names: _Names) -> str:
     key, old, new = given.key_sql, names.old, names.new
     columns = ",\n    ".join(f"{column.sql} {column.type}" for column in given.columns)
+    going = [column.sql for column in given.columns]
     return f"""\
 -- +migrate Up lock_timeout=2s
 -- Both tables are kept alike by triggers, whichever one a program writes to, so that old and new
 -- programs run side by side. When both write the same row at the same instant, one of them gets a
 -- deadlock and must try again. Whoever writes to one table needs the right to write to the other:
 -- what is granted on the old one now is granted on the new one, too.
-{not_generated(old, [column.sql for column in given.columns])}
+{not_generated(old, going)}
+{within_reach(old, going, given.key_name)}
 {not_policed(old)}
 CREATE TABLE {new} (
     {key} {given.key_type} PRIMARY KEY REFERENCES {old} ({key}) ON DELETE CASCADE,

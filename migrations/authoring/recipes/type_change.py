@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from migrations.authoring.recipes import LAST, Given, Recipe, bare, named, paged
-from migrations.authoring.recipes.swap import Swap, not_generated, not_overruled
+from migrations.authoring.recipes.swap import Swap, not_generated, not_overruled, within_reach
 from migrations.sql.literals import quote_literal
 
 
@@ -59,6 +59,7 @@ def _expand(given: Given) -> str:
 -- over by the contract, but for its indexes: build those of the new column in migrations of their
 -- own before, with CREATE INDEX CONCURRENTLY. The contract says which are missing.
 {not_generated(table, (given.column.sql,))}
+{within_reach(table, (given.column.sql,), given.key_name)}
 {not_overruled(table, _sync_name(given))}
 ALTER TABLE {table}
     ADD COLUMN {fresh} {given.to};

@@ -190,6 +190,10 @@ IN_THE_WAY = {
         "ALTER TABLE ev ADD CONSTRAINT apart EXCLUDE USING btree (age WITH =)",
         "constraint apart",
     ),
+    "an exclusion's condition": (
+        "ALTER TABLE ev ADD CONSTRAINT apart EXCLUDE USING hash (id WITH =) WHERE (age < 0)",
+        "constraint apart",
+    ),
     "a child table": ("CREATE TABLE child () INHERITS (ev)", "child inherits"),
 }
 
@@ -266,6 +270,57 @@ async def test_a_column_that_goes_for_good_takes_nothing_along_unsaid(
     failure = await refused(world, migrations)
     assert [name for name in names if name not in failure.message] == []
     assert await catalog(world) == expanded
+
+
+LATER = {
+    "a table that inherits": ("CREATE TABLE child () INHERITS (ev)", "child inherits from it"),
+    "a key of two columns": (
+        "ALTER TABLE ev DROP CONSTRAINT ev_pkey, ADD PRIMARY KEY (age, id)",
+        "no unique index has exactly the key id",
+    ),
+    "a key for some rows": (
+        "ALTER TABLE ev DROP CONSTRAINT ev_pkey; CREATE UNIQUE INDEX few ON ev (id) WHERE id > 3",
+        "no unique index has exactly the key id",
+    ),
+}
+
+
+@pytest.mark.parametrize("recipe", ["type-change", "rename-column", "table-split", "not-null"])
+@pytest.mark.parametrize("what", LATER)
+async def test_what_a_later_phase_would_fail_at_is_found_by_the_first(
+    world: World, what: str, recipe: str
+) -> None:
+    await world.execute("CREATE TABLE ev (id bigint PRIMARY KEY, age integer, v text)")
+    statement, said = LATER[what]
+    await world.execute(statement)
+    column = Column("v") if recipe == "not-null" else Column("v", "text")
+    value = "'x'" if recipe == "not-null" else ""
+    to = {"type-change": "varchar(9)", "not-null": ""}.get(recipe, "other")
+    migrations = written(recipe, Given("ev", (column,), to=to, value=value))
+    before = await catalog(world)
+    if recipe == "not-null" and "inherits" in said:
+        await up(world, migrations)
+        return
+    failure = await refused(world, migrations[:1])
+    assert said in failure.message
+    assert await catalog(world) == before
+
+
+@pytest.mark.parametrize("recipe", ["type-change", "rename-column"])
+async def test_an_inherited_column_is_refused_by_the_first_phase(world: World, recipe: str) -> None:
+    await world.execute(
+        "CREATE TABLE parent (age integer);"
+        "CREATE TABLE ev (id bigint PRIMARY KEY) INHERITS (parent)"
+    )
+    migrations = written(recipe, Given("ev", (Column("age", "integer"),), to="bigint"))
+    failure = await refused(world, migrations[:1])
+    assert "column age is inherited" in failure.message
+
+
+async def test_what_is_not_null_already_does_not_lose_that_on_a_way_back(world: World) -> None:
+    await world.execute("CREATE TABLE ev (id bigint PRIMARY KEY, age integer NOT NULL)")
+    failure = await refused(world, written("not-null", Given("ev", (Column("age"),)))[:1])
+    assert "NOT NULL already" in failure.message
 
 
 @pytest.mark.parametrize("recipe", ["type-change", "rename-column", "table-split"])
