@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from migrations.sql.grammar import descend, parse, relations, tree
+from migrations.sql.grammar import descend, enclosed, parse, relations, tree
 from migrations.sql.session_settings import is_set_config
 
 _HINTS = re.compile(
@@ -58,7 +58,8 @@ def rests_on_session(text: str) -> str:
     if raw.field in _KINDS:
         return _KINDS[raw.field]
     if raw.field == "do_stmt":
-        return _of_block(text)
+        bodies = (one.def_elem.arg.string.sval for one in node.args if one.def_elem.defname == "as")
+        return _of_block("".join(map(_without_comments, bodies)))
     if _is_temporary(node):
         return "a temporary object"
     calls = [one for one in descend(node) if isinstance(one, tree.FuncCall) and one.funcname]
@@ -72,6 +73,16 @@ def _of_block(text: str) -> str:
     if _SETS_INSIDE.search(text):
         return "a setting that a DO block makes"
     return _of_calls(_CALLED.findall(text))
+
+
+def _without_comments(body: str) -> str:
+    """A text with a blank in the place of each comment."""
+    kept, at = [], 0
+    for start, end in enclosed(body):
+        if body.startswith(("--", "/*"), start):
+            kept.append(body[at:start])
+            at = end
+    return " ".join([*kept, body[at:]])
 
 
 def _sets_for_longer(call: Any) -> bool:

@@ -21,6 +21,7 @@ def stepwise(statement: str) -> Migration:
     [
         "DO $$ BEGIN PERFORM set_config('search_path', 'a', false); END $$",
         "DO $$ BEGIN SET search_path TO a; END $$",
+        "DO $$ BEGIN -- what\n /* why */ SET search_path TO a; END $$",
         "DO $$ BEGIN IF true THEN RESET search_path; END IF; END $$",
         "DO $$ BEGIN EXECUTE 'SET ROLE other'; END $$",
         "DO $$ BEGIN EXECUTE format('SET search_path TO %I', 'a'); END $$",
@@ -59,6 +60,7 @@ def test_what_only_sets_something_is_carried_over(statement: str) -> None:
         "DO $$ BEGIN PERFORM set_config('a.b', 'a', true); SET LOCAL a.b = '1MB'; END $$",
         "DO $$ BEGIN UPDATE t SET a = 1; IF true THEN UPDATE t SET a = 2; END IF; END $$",
         "DO $$ BEGIN PERFORM pg_advisory_xact_lock(7); END $$",
+        "DO $$ BEGIN -- wait, then reset it back\n PERFORM 1; /* then set it */ END $$",
         "DO $$ BEGIN EXECUTE 'UPDATE t SET a = 1'; END $$",
         "SELECT set_config('search_path', 'a', true)",
         "SELECT set_config('search_path', 'a', is_local := true) FROM t",
