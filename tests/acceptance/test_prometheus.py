@@ -11,9 +11,11 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import yaml
 
+from ops.grafana import draw
 from tests.support.fleet import Fleet
 from tests.support.installed import installed
 from tests.support.pages import free_port
@@ -24,6 +26,8 @@ CHOSEN = re.compile(r"\$\w+")
 FIRST = "20260101000000"
 SECOND = "20260102000000"
 NOT_HERE = {
+    "agents: How long is waited": "nothing was waited for",
+    "agents: What is waited for": "nothing was waited for",
     "data: ": "no data migration runs",
     "fleet: Oldest backup": "nobody has recorded one",
     "ledger: Rollouts that ended": "the one there is has halted",
@@ -38,7 +42,8 @@ class Prometheus:
     """One that answers."""
 
     def __init__(self, port: int) -> None:
-        self._url = f"http://127.0.0.1:{port}/api/v1"
+        self.address = f"http://127.0.0.1:{port}"
+        self._url = f"{self.address}/api/v1"
 
     async def asked(self, what: str, **words: str) -> Any:
         """What its API says to a question."""
@@ -98,7 +103,8 @@ async def test_rules_and_dashboards_say_what_happened(fleet: Fleet, tmp_path: Pa
     fleet.migration(SECOND, f"SELECT 1 / (current_database() <> '{fleet.tenants[0].name}')::int;")
     jobs = {"migration-ledger": own, "migration-ledger-agent": its}
     async with prometheus(tmp_path, **jobs) as asked:
-        await fleet.serve(LEDGER_MONITORING_PORT=str(own))
+        named = str(len(fleet.tenants))
+        await fleet.serve(LEDGER_MONITORING_PORT=str(own), LEDGER_MONITORING_NAMED_DATABASES=named)
         fleet.agent(LEDGER_MONITORING_PORT=str(its))
 
         async def is_scraped() -> bool:
@@ -130,3 +136,16 @@ async def test_rules_and_dashboards_say_what_happened(fleet: Fleet, tmp_path: Pa
         groups = (await asked.asked("rules"))["groups"]
         rules = [rule for group in groups for rule in group["rules"]]
         assert {rule["name"]: rule["health"] for rule in rules if rule["health"] != "ok"} == {}
+        await asyncio.to_thread(
+            draw.main, [asked.address, "--minutes", "5", "--to", str(tmp_path), "rollout", "fleet"]
+        )
+        drawn = (tmp_path / "dashboard-rollout.svg").read_text(encoding="utf-8")
+        assert {"halted", "failed", rollout} <= words_in(drawn)
+        assert "polyline" in drawn
+        drawn = (tmp_path / "dashboard-fleet.svg").read_text(encoding="utf-8")
+        assert {one.id for one in fleet.tenants} | {"troubled", "sql"} <= words_in(drawn)
+
+
+def words_in(picture: str) -> set[str]:
+    """The texts of a picture that is one."""
+    return {one.text or "" for one in ElementTree.fromstring(picture).iter()}  # noqa: S314

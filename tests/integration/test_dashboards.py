@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -17,6 +18,7 @@ from tests.support.exposed import exposed
 from tests.support.installed import installed
 
 GRAFANA = Path(__file__).parents[2] / "ops/grafana"
+PICTURES = GRAFANA.parent / "manual/pictures"
 DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
 NAME = re.compile(r"(?<![\w$\"~])([a-z][a-z0-9_]{3,})(?=[\s{\[)]|$)")
 LABEL = re.compile(r"(\w+)(?:=~|!=|=)\"")
@@ -87,6 +89,14 @@ def test_what_can_be_chosen_is_a_label_that_is_measured() -> None:
                 metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", said).groups()  # type: ignore[union-attr]
                 assert label in shown[metric], name
                 assert variable["name"] in used
+
+
+@pytest.mark.parametrize("file", DASHBOARDS, ids=lambda one: one.stem)
+def test_the_manuals_picture_of_a_dashboard_has_all_of_its_panels(file: Path) -> None:
+    content = json.loads(file.read_text(encoding="utf-8"))
+    picture = (PICTURES / f"dashboard-{file.stem}.svg").read_text(encoding="utf-8")
+    shown = {one.text for one in ElementTree.fromstring(picture).iter()}  # noqa: S314
+    assert {content["title"], *(panel["title"] for panel in content["panels"])} <= shown
 
 
 def test_prometheus_takes_every_question(tmp_path: Path) -> None:
