@@ -152,22 +152,24 @@ async def demands_of(connection: Connection, place: str) -> TableDemands:
     columns = tuple(RowColumn(**dict(row)) for row in await connection.fetch(COLUMNS, place))
     if not columns:
         return TableDemands(())
-    references = await connection.fetch(REFERENCES, place, False)
-    to_itself = await connection.fetch(REFERENCES, place, True)
     keys = await connection.fetch(KEYS, place)
     conditions = await connection.fetch(CONDITIONS, place)
     return TableDemands(
         columns,
-        *(
-            tuple(
-                RowReference(tuple(row["columns"]), row["parent"], tuple(row["keys"]))
-                for row in found
-            )
-            for found in (references, to_itself)
-        ),
+        await _references(connection, place, to_itself=False),
+        await _references(connection, place, to_itself=True),
         tuple(tuple(row["columns"]) for row in keys),
         tuple(
             RowCondition(tuple(row["columns"]), row["expression"], row["of_domain"])
             for row in conditions
         ),
+    )
+
+
+async def _references(
+    connection: Connection, place: str, *, to_itself: bool
+) -> tuple[RowReference, ...]:
+    rows = await connection.fetch(REFERENCES, place, to_itself)
+    return tuple(
+        RowReference(tuple(row["columns"]), row["parent"], tuple(row["keys"])) for row in rows
     )
