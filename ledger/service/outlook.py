@@ -239,8 +239,19 @@ def _risk(
     """One word, and the reason that weighs most."""
     if text is None:
         return Risk.UNKNOWN, "it cannot be read beforehand"
-    if text.unseen:
+    risk, why = _seen_risk(ref, text, sizes, options)
+    if text.unseen and risk is not Risk.HIGH:
         return Risk.UNKNOWN, f"{text.unseen}: what it does is not seen beforehand"
+    return risk, why
+
+
+def _seen_risk(
+    ref: MigrationRef,
+    text: MigrationOutlook,
+    sizes: Mapping[str, LargestTable],
+    options: LintOptions,
+) -> tuple[Risk, str]:
+    """That of what is seen; what is not may be worse."""
     order = sorted(text.consequences, key=lambda one: _WORST.index(one.effect))
     weighed = [_weighed(one, sizes, options) for one in order]
     for risk in (Risk.HIGH, Risk.MEDIUM):

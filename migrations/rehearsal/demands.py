@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-
-import asyncpg
 
 from migrations.target.session import Connection
 
@@ -155,14 +152,12 @@ async def demands_of(connection: Connection, place: str) -> TableDemands:
     columns = tuple(RowColumn(**dict(row)) for row in await connection.fetch(COLUMNS, place))
     if not columns:
         return TableDemands(())
-    references = await connection.fetch(REFERENCES, place, False)
-    to_itself = await connection.fetch(REFERENCES, place, True)
     keys = await connection.fetch(KEYS, place)
     conditions = await connection.fetch(CONDITIONS, place)
     return TableDemands(
         columns,
-        _references(references),
-        _references(to_itself),
+        await _references(connection, place, to_itself=False),
+        await _references(connection, place, to_itself=True),
         tuple(tuple(row["columns"]) for row in keys),
         tuple(
             RowCondition(tuple(row["columns"]), row["expression"], row["of_domain"])
@@ -171,7 +166,10 @@ async def demands_of(connection: Connection, place: str) -> TableDemands:
     )
 
 
-def _references(rows: Iterable[asyncpg.Record]) -> tuple[RowReference, ...]:
+async def _references(
+    connection: Connection, place: str, *, to_itself: bool
+) -> tuple[RowReference, ...]:
+    rows = await connection.fetch(REFERENCES, place, to_itself)
     return tuple(
         RowReference(tuple(row["columns"]), row["parent"], tuple(row["keys"])) for row in rows
     )

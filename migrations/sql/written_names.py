@@ -12,6 +12,8 @@ from migrations.sql.literals import quote_ident
 
 _QUOTED = r'"(?:[^"\s]|""|[^\S\n](?!\w+=))+"'
 """A name in quotes; what looks like the next option does not belong to it."""
+_ENCLOSED = r'"(?:[^"]|"")+"'
+"""The same where a text is nothing but names."""
 _WORD = re.compile(rf"(?:(?<=[=,.]){_QUOTED}(?=[\s,.]|$)|\S)+")
 
 
@@ -26,7 +28,7 @@ def names_in(text: str, separator: str) -> tuple[str, ...]:
     Raises ValueError where one is missing. Quotes that do not enclose a name belong to it.
     """
     sign = re.escape(separator)
-    pattern = re.compile(rf"(?:{_QUOTED}(?={sign}|$)|[^{sign}]*)")
+    pattern = re.compile(rf"(?:{_ENCLOSED}(?={sign}|\Z)|[^{sign}]*)")
     names: list[str] = []
     at = 0
     while True:
@@ -34,7 +36,7 @@ def names_in(text: str, separator: str) -> tuple[str, ...]:
         name = found.group() if found else ""
         if not name:
             raise ValueError(f"{text!r} lacks a name; write it, or leave the {separator} out")
-        enclosed = re.fullmatch(_QUOTED, name) is not None
+        enclosed = re.fullmatch(_ENCLOSED, name) is not None
         names.append(name[1:-1].replace('""', '"') if enclosed else name)
         at += len(name)
         if at == len(text):

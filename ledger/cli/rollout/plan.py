@@ -169,7 +169,7 @@ def _named_steps(preview: Plan, outlook: PlanOutlook | None) -> Iterator[str]:
     for number, step in enumerate(preview.steps):
         yield f"  {step.label}{_remarks(step)}"
         if outlook is not None:
-            yield from (f"    {line}" for line in step_lines(outlook.steps[number]))
+            yield from (f"    {escaped(line)}" for line in step_lines(outlook.steps[number]))
 
 
 def _meaning(outlook: PlanOutlook) -> Iterator[str]:

@@ -33,10 +33,15 @@ async def test_a_plan_says_what_each_migration_does_and_how_risky_that_is(
     )
     await asyncio.to_thread(write, migrations, "5_new.sql", "CREATE TABLE boxes (id int);")
     await asyncio.to_thread(write, migrations, "6_code.sql", "DO $$ BEGIN END $$;")
+    await asyncio.to_thread(
+        write, migrations, "7_both.sql",
+        'DO $$ BEGIN END $$;\nALTER TABLE "two\nlines" ALTER a TYPE bigint;',
+    )  # fmt: skip
     plan = await ledger("plan", "-o", "json")
     steps = {one["label"]: one for one in plan.json["steps"]}
     assert [(name, one["risk"]) for name, one in steps.items()] == [
-        ("3_heavier", "high"), ("4_gone", "medium"), ("5_new", "low"), ("6_code", "unknown")
+        ("3_heavier", "high"), ("4_gone", "medium"), ("5_new", "low"), ("6_code", "unknown"),
+        ("7_both", "high"),
     ]  # fmt: skip
     heavier = steps["3_heavier"]
     assert heavier["does"] == [{"kind": "ALTER TABLE", "statements": 1}]
@@ -51,7 +56,8 @@ async def test_a_plan_says_what_each_migration_does_and_how_risky_that_is(
     shown = await ledger("plan")
     assert "    risk high: " in shown.out
     assert "ALTER TABLE; parcels (nobody else reads or writes); took not known" in shown.out
-    assert "expected duration: not known, 4 migrations of 4 ran in no database" in shown.out
+    assert "expected duration: not known, 5 migrations of 5 ran in no database" in shown.out
+    assert 'DO, ALTER TABLE; "two\\nlines" (nobody else reads or writes)' in shown.out
     assert "not rehearsed" in shown.out
 
 

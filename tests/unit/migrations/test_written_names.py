@@ -20,6 +20,8 @@ from migrations.sql.written_names import names_in, quoted_path, words_in
         ('"a,b",c', ",", ("a,b", "c")),
         ('my "schema.users', ".", ('my "schema', "users")),
         ('"', ",", ('"',)),
+        ('public."two\nlines"', ".", ("public", "two\nlines")),
+        ('"a b=c"', ".", ("a b=c",)),
     ],
 )
 def test_names_are_read_as_they_are_or_out_of_their_quotes(
