@@ -46,7 +46,7 @@ from ledger.contracts.fleet_events import (
 )
 from ledger.contracts.key_events import KeyRegistered, KeyRevoked
 from ledger.contracts.public_keys import PublicKeyText
-from ledger.contracts.registry import Connection, Sha256
+from ledger.contracts.registry import BigCount, Connection, Count, Moment, Name, Sha256
 from ledger.contracts.reports import Event
 from ledger.contracts.rollout_events import (
     AttemptTimedOut,
@@ -153,9 +153,9 @@ class CheckRequested(Event, streams=(Stream.CHECK,), author=Author.PERSON):
     it and stands in no log. Answers that change what is believed are DatabaseInspected.
     """
 
-    check: str
+    check: Name
     purpose: Purpose
-    databases: tuple[str, ...]
+    databases: tuple[Name, ...]
     adoption: Adoption | None = None
     """Of a look before adopting: whose history is looked for, and in which table."""
     preflight: PreflightRequest | None = None
@@ -169,16 +169,16 @@ class CheckFinished(Event, streams=(Stream.CHECK,), author=Author.LEDGER):
     answers said something new and are in the log, `lost` migrations are in journals no more.
     """
 
-    check: str
+    check: Name
     asked_by: str
     """The role under which the looks were asked for."""
-    databases: int
-    read: int
-    unread: int
+    databases: Count
+    read: Count
+    unread: Count
     silent: tuple[str, ...]
-    changed: int
-    lost: int
-    duration_ms: int
+    changed: Count
+    lost: Count
+    duration_ms: Count
 
 
 class InspectionOrdered(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
@@ -188,11 +188,11 @@ class InspectionOrdered(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
     """
 
     stream: str
-    database: str
-    pool: str
+    database: Name
+    pool: Name
     command: UUID
-    attempt: int
-    term: int
+    attempt: Count
+    term: BigCount
     purpose: Purpose
     connection: Connection
     expires_at: datetime
@@ -210,7 +210,7 @@ class ReportContradicted(Event, streams=REPORT_STREAMS, author=Author.LEDGER):
     asked. A `body` that is too long to be kept is empty.
     """
 
-    database: str
+    database: Name
     command: UUID
     report_id: UUID
     report_type: str
@@ -227,12 +227,12 @@ class MessageParked(Event, streams=(Stream.LEDGER,), author=Author.LEDGER):
     """
 
     topic: str
-    partition: int
-    offset: int
+    partition: Count
+    offset: BigCount
     sha256: Sha256
     why: str
-    count: int = 1
-    last_offset: int | None = None
+    count: Count = 1
+    last_offset: BigCount | None = None
 
 
 # --- ledger --------------------------------------------------------------------------------------
@@ -261,7 +261,7 @@ class LeadershipTaken(Event, streams=(Stream.LEDGER,), author=Author.LEDGER):
     Its orders are signed with the key of this public part; without one they are not signed.
     """
 
-    term: int
+    term: BigCount
     leader: str
     host: str
     public_key: PublicKeyText | None = None
@@ -276,7 +276,7 @@ class NotificationFailed(Event, streams=(Stream.LEDGER,), author=Author.NOTIFIER
 
     target: str = Field(max_length=63)
     why: str = Field(max_length=200)
-    failing_since: datetime
+    failing_since: Moment
     tries: int = Field(ge=0, le=2**31 - 1)
     waiting: int = Field(ge=0, le=2**31 - 1)
     given_up: int = Field(0, ge=0, le=2**31 - 1)

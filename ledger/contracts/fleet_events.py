@@ -5,13 +5,12 @@ Who writes and who reads each: `ops/manual/reference/events.md`.
 
 from __future__ import annotations
 
-from datetime import datetime
 from uuid import UUID
 
 from pydantic import Field
 
-from ledger.contracts.registry import Connection, MigrationRef, Sha256
-from ledger.contracts.reports import Count, Event
+from ledger.contracts.registry import Connection, Count, MigrationRef, Moment, Name, Sha256
+from ledger.contracts.reports import Event
 from ledger.contracts.streams import Author, Stream
 from migrations.model.attempt import Epoch
 
@@ -19,8 +18,8 @@ from migrations.model.attempt import Epoch
 class DatabaseRegistered(Event, streams=(Stream.FLEET,), author=Author.PERSON):
     """A database joined the fleet."""
 
-    database: str
-    pool: str
+    database: Name
+    pool: Name
     connection: Connection
     labels: dict[str, str] = Field(default_factory=dict)
 
@@ -28,28 +27,28 @@ class DatabaseRegistered(Event, streams=(Stream.FLEET,), author=Author.PERSON):
 class DatabaseRelabelled(Event, streams=(Stream.FLEET,), author=Author.PERSON):
     """A database's labels were replaced by these."""
 
-    database: str
+    database: Name
     labels: dict[str, str]
 
 
 class DatabaseRepointed(Event, streams=(Stream.FLEET,), author=Author.PERSON):
     """A database moved: it is reached here now, and its identity is to be learned again."""
 
-    database: str
-    pool: str
+    database: Name
+    pool: Name
     connection: Connection
 
 
 class DatabaseSuspended(Event, streams=(Stream.FLEET,), author=Author.PERSON):
     """A database is left out of new orders until it is reinstated."""
 
-    database: str
+    database: Name
 
 
 class DatabaseReinstated(Event, streams=(Stream.FLEET,), author=Author.PERSON):
     """A database takes part again as it is now; identity and journal are to be learned again."""
 
-    database: str
+    database: Name
 
 
 class DatabaseFenceReset(Event, streams=(Stream.FLEET,), author=Author.PERSON):
@@ -59,7 +58,7 @@ class DatabaseFenceReset(Event, streams=(Stream.FLEET,), author=Author.PERSON):
     entry, the epoch keeps no order out.
     """
 
-    database: str
+    database: Name
     epoch: Epoch
     journal_head: Sha256
 
@@ -67,14 +66,14 @@ class DatabaseFenceReset(Event, streams=(Stream.FLEET,), author=Author.PERSON):
 class DatabaseRetired(Event, streams=(Stream.FLEET,), author=Author.PERSON):
     """A database left the fleet for good; its history stays."""
 
-    database: str
+    database: Name
 
 
 class MigrationRegressed(Event, streams=(Stream.FLEET,), author=Author.LEDGER):
     """A database's journal no longer holds what the log says was applied (restore, failover)."""
 
-    database: str
-    version: str
+    database: Name
+    version: Name
     command: UUID
 
 
@@ -85,8 +84,8 @@ class DriftDetected(Event, streams=(Stream.FLEET,), author=Author.LEDGER):
     the id of either. `schema_count` of the `cohort` of databases have the expected one.
     """
 
-    database: str
-    check: str
+    database: Name
+    check: Name
     fingerprint: Sha256
     expected: Sha256
     cohort: Count
@@ -96,41 +95,41 @@ class DriftDetected(Event, streams=(Stream.FLEET,), author=Author.LEDGER):
 class DriftEnded(Event, streams=(Stream.FLEET,), author=Author.LEDGER):
     """A database that had drifted has the schema of most others again."""
 
-    database: str
-    check: str
+    database: Name
+    check: Name
     fingerprint: Sha256
 
 
 class DriftAccepted(Event, streams=(Stream.FLEET,), author=Author.PERSON):
     """A person takes the schema of a database for right as it is; another one is drift again."""
 
-    database: str
+    database: Name
     fingerprint: Sha256
 
 
 class FactRecorded(Event, streams=(Stream.FLEET,), author=Author.PERSON):
     """Somebody who knows says when something was done to a database: a job that backs it up."""
 
-    database: str
+    database: Name
     fact: str
-    at: datetime
+    at: Moment
 
 
 class ChangeAccepted(Event, streams=(Stream.BUNDLES,), author=Author.PERSON):
     """A person took this text of a migration for the one that databases had applied."""
 
-    version: str
+    version: Name
     known: Sha256
     given: Sha256
-    history: str = ""
+    history: Name = ""
     """Key of the history that the version belongs to."""
 
 
 class FileGone(Event, streams=(Stream.BUNDLES,), author=Author.PERSON):
     """A person accepted that no folder has this migration any more, though databases have it."""
 
-    version: str
-    history: str = ""
+    version: Name
+    history: Name = ""
     """Key of the history that the version belongs to."""
 
 
@@ -142,7 +141,7 @@ class BundleRegistered(Event, streams=(Stream.BUNDLES,), author=Author.PERSON):
     source: str
     git_commit: str | None = None
     git_dirty: bool | None = None
-    history: str = ""
+    history: Name = ""
     """Key of the history that its versions belong to."""
     name: str = ""
     """What its project calls that history; empty where it does not."""
@@ -157,8 +156,8 @@ class RehearsalRecorded(Event, streams=(Stream.BUNDLES,), author=Author.PERSON):
 
     bundle: Sha256
     succeeded: bool
-    versions: tuple[str, ...]
-    failed: tuple[str, ...]
+    versions: tuple[Name, ...]
+    failed: tuple[Name, ...]
     server_version: Count
     duration_ms: Count
     schema_from: str = "folder"

@@ -4,11 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+NAME_MOST = 500
+Name = Annotated[str, Field(max_length=NAME_MOST)]
+"""Of what tables are asked for: an index has no entry of more than 2,704 bytes."""
+Part = Annotated[str, Field(max_length=120)]
+"""Of a target's name, of which an index holds all."""
+Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+"""What fits into a column of the read models: what no table can hold is no event."""
+WaveCount = Annotated[int, Field(ge=0, le=100_000)]
+"""Of waves, for each of which whoever reads a rollout keeps something."""
+BigCount = Annotated[int, Field(ge=0, le=2**63 - 1)]
+"""Of rows and of positions, which may be more."""
+LongSeconds = Annotated[float, Field(ge=0, le=10**9)]
+"""Up to thirty years: a moment so far from now can still be said."""
+Percentage = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""In percent."""
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """Raises `ValueError` for a moment that has no date in UTC."""
+    if moment.tzinfo is not None:
+        try:
+            moment.astimezone(UTC)
+        except OverflowError:
+            raise ValueError("it is no moment that can be kept") from None
+    return moment
+
+
+Moment = Annotated[datetime, AfterValidator(_in_utc)]
+"""With a date in UTC too, as tables keep it."""
 DEFAULT_PORT = 5432
 """PostgreSQL's."""
 
@@ -26,8 +56,8 @@ class WireValue(BaseModel):
 class ServerAddress:
     """Where a server listens: a name, an address or the folder of a Unix socket, and its port."""
 
-    host: str
-    port: int = DEFAULT_PORT
+    host: Annotated[str, Field(max_length=255)]
+    port: Annotated[int, Field(ge=0, le=99_999)] = DEFAULT_PORT
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -42,9 +72,9 @@ class TargetName:
     """
 
     server: ServerAddress
-    database: str
-    schema: str = ""
-    history: str = ""
+    database: Part
+    schema: Part = ""
+    history: Part = ""
 
     @property
     def canonical(self) -> TargetName:
@@ -107,7 +137,7 @@ class ContentRef(WireValue):
 
     name: str
     sha256: Sha256
-    size: int
+    size: Count
 
 
 class Accepted(WireValue):
@@ -120,7 +150,7 @@ class Accepted(WireValue):
 class MigrationRef(WireValue):
     """A migration without its text: what it is called, what it hashes to, what it can do."""
 
-    version: str
+    version: Name
     name: str
     format: str
     up_checksum: Sha256
@@ -136,7 +166,7 @@ class MigrationRef(WireValue):
     """Names of the variables that its text is filled with."""
     repeatable: bool = False
     """Runs again whenever its up section has changed."""
-    replaces: tuple[str, ...] | None = None
+    replaces: tuple[Name, ...] | None = None
     """Of a baseline: the versions in whose place it runs where there is no history."""
     unit: str = ""
     """`version_name` of the change that it is a phase of; else empty."""
@@ -172,12 +202,12 @@ class Variable(WireValue):
 class DatabaseValues(WireValue):
     """The values of variables that one database has for itself: names and values, sorted."""
 
-    database: str
+    database: Name
     values: tuple[tuple[str, str], ...]
 
 
 class Step(WireValue):
     """One migration of an order, with the checksum of the section that is to run."""
 
-    version: str
+    version: Name
     checksum: Sha256

@@ -7,13 +7,12 @@ was recovered from the journal are metadata. Who reads each: `ops/manual/referen
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AfterValidator
 
-from ledger.contracts.registry import Sha256, WireValue
+from ledger.contracts.registry import NAME_MOST, BigCount, Count, Moment, Name, Sha256, WireValue
 from ledger.contracts.streams import REPORT_STREAMS, Author, Stream
 from migrations.model.attempt import (
     AdoptedMigration,
@@ -30,12 +29,12 @@ from migrations.model.attempt import (
 from migrations.model.foreign_history import ForeignHistory
 from migrations.model.preflight import PreflightResult
 
-Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
-"""What fits into a column of the read models: a report that no table can hold is no report."""
 
-
-BigCount = Annotated[int, Field(ge=0, le=2**63 - 1)]
-"""Of rows, which may be more."""
+def _named(taken: tuple[AdoptedMigration, ...]) -> tuple[AdoptedMigration, ...]:
+    """Raises `ValueError` for a version that no index can hold."""
+    if any(len(one.version) > NAME_MOST for one in taken):
+        raise ValueError(f"a version in it is too long, {NAME_MOST} is the most")
+    return taken
 
 
 class Event(WireValue):
@@ -81,16 +80,16 @@ class ReportRepeated(Event):
     It is never written, only read; nothing happened a second time.
     """
 
-    database: str
+    database: Name
     told: str
-    version: str
+    version: Name
     command: UUID
 
 
 class Report(Event):
     """An event that an agent writes about a command on one database."""
 
-    database: str
+    database: Name
     command: UUID
 
 
@@ -112,7 +111,7 @@ class DatabaseIdentified(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Autho
 class MigrationApplied(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):
     """A migration's up section holds in the database, with its journal row."""
 
-    version: str
+    version: Name
     checksum: str
     duration_ms: Count
     statements: Count
@@ -121,8 +120,8 @@ class MigrationApplied(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.
 class MigrationSkipped(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):
     """A step had nothing to do: applied by something else, or not there to be undone."""
 
-    version: str
-    direction: str
+    version: Name
+    direction: Name
     checksum: str
     note: str = ""
 
@@ -130,7 +129,7 @@ class MigrationSkipped(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.
 class MigrationRolledBack(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):
     """A migration's down section holds in the database, with its journal row."""
 
-    version: str
+    version: Name
     checksum: str
     duration_ms: Count
     statements: Count
@@ -146,15 +145,15 @@ class HistoryAdopted(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AG
     source: str
     table: str
     rows: Count
-    taken: tuple[AdoptedMigration, ...]
-    released: tuple[str, ...] = ()
+    taken: Annotated[tuple[AdoptedMigration, ...], AfterValidator(_named)]
+    released: tuple[Name, ...] = ()
 
 
 class MigrationFailed(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):
     """A step failed and was undone as far as its kind allows; the journal says how far."""
 
-    version: str
-    direction: str
+    version: Name
+    direction: Name
     checksum: str
     failure: Failure
 
@@ -166,8 +165,8 @@ class BatchProgressed(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.A
     what the agent's pace so far makes of the rest.
     """
 
-    version: str
-    direction: str
+    version: Name
+    direction: Name
     batches: Count
     rows: BigCount
     total: BigCount | None
@@ -189,12 +188,12 @@ class ContentMissing(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AG
 class OutsideChangeFound(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):
     """Somebody changed the database with `ledger db … --outside-ledger` since the last contact."""
 
-    version: str
-    direction: str
+    version: Name
+    direction: Name
     checksum: str
     reason: str
-    by: str
-    at: datetime
+    by: Name
+    at: Moment
 
 
 class PreflightChecked(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):
@@ -204,7 +203,7 @@ class PreflightChecked(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.
     the evidence. An attempt that begins anew asks anew.
     """
 
-    checked_at: datetime
+    checked_at: Moment
     results: tuple[PreflightResult, ...]
 
 
@@ -215,7 +214,7 @@ class BlockerCancelled(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.
     what came of it.
     """
 
-    cancelled_at: datetime
+    cancelled_at: Moment
     migration: str
     blocker: str
     waited_ms: Count
@@ -247,13 +246,13 @@ class AttemptFinished(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.A
 class JournalEntry(WireValue):
     """The latest state of one migration in a database's journal."""
 
-    version: str
+    version: Name
     state: str
-    direction: str
-    rollout: str
+    direction: Name
+    rollout: Name
     command: UUID
     checksum: str
-    finished_at: datetime | None
+    finished_at: Moment | None
 
 
 class DatabaseInspected(Report, streams=REPORT_STREAMS, author=Author.AGENT):

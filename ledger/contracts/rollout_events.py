@@ -10,11 +10,17 @@ from enum import StrEnum
 from uuid import UUID
 
 from ledger.contracts.registry import (
+    BigCount,
     Connection,
+    Count,
     DatabaseValues,
+    LongSeconds,
+    Name,
+    Percentage,
     Sha256,
     Step,
     Variable,
+    WaveCount,
     WireValue,
 )
 from ledger.contracts.reports import Event
@@ -32,8 +38,8 @@ class WhenSpent(StrEnum):
 class Budget(WireValue):
     """How many databases may fail: a count, or a share of the rollout's databases in percent."""
 
-    count: int | None = None
-    percent: float | None = None
+    count: Count | None = None
+    percent: Percentage | None = None
 
 
 class PlanOptions(WireValue):
@@ -45,12 +51,12 @@ class PlanOptions(WireValue):
     """
 
     wave_spec: str
-    in_flight: int
+    in_flight: Count
     budget: Budget
     when_spent: WhenSpent
     limits: Limits
-    expiry_s: float
-    deadline_s: float
+    expiry_s: LongSeconds
+    deadline_s: LongSeconds
     out_of_order: bool = False
     """Leave to apply what comes before something that a database has already."""
 
@@ -63,23 +69,23 @@ class RolloutPlanned(Event, PlanOptions, streams=(Stream.ROLLOUT,), author=Autho
     count what the WavePlanned events that follow will name.
     """
 
-    rollout: str
+    rollout: Name
     mode: Mode
     bundle: Sha256
     steps: tuple[Step, ...]
     selection: str
-    fleet_position: int
-    databases: int
-    waves: int
+    fleet_position: BigCount
+    databases: Count
+    waves: WaveCount
     adoption: Adoption | None = None
     """What `adopt` rests on."""
     variables: tuple[Variable, ...] = ()
     """What the migrations' placeholders stand for, by name, sorted; only those that they use."""
     digest: Sha256 | None = None
     """Of this plan and its waves: what was shown, and what an approval binds."""
-    undoes: str | None = None
+    undoes: Name | None = None
     """The rollout whose doings it takes back, exactly where that one ran."""
-    history: str = ""
+    history: Name = ""
     """What the history is called that its migrations belong to."""
 
 
@@ -90,24 +96,24 @@ class WavePlanned(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
     or those that its migrations were once applied with.
     """
 
-    rollout: str
-    wave: int
-    chunk: int
-    databases: tuple[str, ...]
+    rollout: Name
+    wave: WaveCount
+    chunk: Count
+    databases: tuple[Name, ...]
     values: tuple[DatabaseValues, ...] = ()
 
 
 class RolloutStarted(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
     """The rollout may order from now on."""
 
-    rollout: str
+    rollout: Name
 
 
 class WaveOpened(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
     """The databases of this wave may be ordered from now on."""
 
-    rollout: str
-    wave: int
+    rollout: Name
+    wave: WaveCount
 
 
 class MigrationOrdered(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
@@ -119,13 +125,13 @@ class MigrationOrdered(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
     With the mode `rollback`, what the rollout `undoes` applied there is taken back.
     """
 
-    rollout: str
-    database: str
-    pool: str
-    wave: int
-    attempt: int
+    rollout: Name
+    database: Name
+    pool: Name
+    wave: WaveCount
+    attempt: Count
     command: UUID
-    term: int
+    term: BigCount
     bundle: Sha256
     mode: Mode
     steps: tuple[Step, ...]
@@ -140,42 +146,42 @@ class MigrationOrdered(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
     variables: tuple[tuple[str, str], ...] = ()
     """What the migrations' placeholders stand for in this database, by name, sorted."""
     last_try: bool = False
-    undoes: str | None = None
-    history: str = ""
+    undoes: Name | None = None
+    history: Name = ""
     """What the history is called that the migrations belong to."""
 
 
 class DatabaseLeftOut(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
     """A database of the rollout gets no order now, because the fleet suspended or retired it."""
 
-    rollout: str
-    database: str
+    rollout: Name
+    database: Name
     why: str
 
 
 class WaveCompleted(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
     """Every database of this wave has an outcome."""
 
-    rollout: str
-    wave: int
+    rollout: Name
+    wave: WaveCount
 
 
 class RolloutPaused(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
     """No new orders; what runs finishes."""
 
-    rollout: str
+    rollout: Name
 
 
 class RolloutResumed(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
     """A paused or halted rollout orders again; the failures behind a halt are accepted."""
 
-    rollout: str
+    rollout: Name
 
 
 class RolloutHalted(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
     """The rollout stopped itself; `evidence` are the positions of the events that made it."""
 
-    rollout: str
+    rollout: Name
     why: str
     evidence: tuple[int, ...] = ()
 
@@ -186,8 +192,8 @@ class RetryRequested(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
     That ends a halt and forgives nobody: what failed besides counts as before.
     """
 
-    rollout: str
-    databases: tuple[str, ...]
+    rollout: Name
+    databases: tuple[Name, ...]
 
 
 class UndoStarted(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
@@ -197,8 +203,8 @@ class UndoStarted(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
     person.
     """
 
-    rollout: str
-    by: str
+    rollout: Name
+    by: Name
     why: str
 
 
@@ -209,32 +215,32 @@ class RolloutCompleted(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
     nothing was to be.
     """
 
-    rollout: str
-    applied: int
-    skipped: int
-    failed: int
+    rollout: Name
+    applied: Count
+    skipped: Count
+    failed: Count
 
 
 class RolloutAborted(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
     """The rollout ended where it stands; with `cancel`, what ran was asked to stop."""
 
-    rollout: str
+    rollout: Name
     cancel: bool
 
 
 class AttemptTimedOut(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
     """An order's deadline passed without an answer: the database's state is unknown."""
 
-    rollout: str
-    database: str
-    attempt: int
+    rollout: Name
+    database: Name
+    attempt: Count
     command: UUID
 
 
 class OutcomeResolved(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
     """A person settled what no probe could: this migration is, or is not, applied there."""
 
-    rollout: str
-    database: str
-    version: str
+    rollout: Name
+    database: Name
+    version: Name
     applied: bool

@@ -6,7 +6,7 @@ say what was done on the way. An inspection settles a database that nobody answe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -29,7 +29,8 @@ from ledger.domain.attempts import wait_again
 from ledger.domain.belief import UNREAD
 from ledger.domain.builder import RolloutBuilder
 from ledger.domain.patience import due_at, given_up, passes, told
-from ledger.domain.states import WELL, DatabaseState, DatabaseStatus, Status
+from ledger.domain.refusals import listed
+from ledger.domain.states import ENDED, WELL, DatabaseState, DatabaseStatus, Status
 from migrations.model.attempt import Failure, FailureClass, Mode, Verdict
 
 CANCELLED_KEPT = 3
@@ -167,8 +168,11 @@ def inspected(draft: RolloutBuilder, recorded: Recorded, event: DatabaseInspecte
     if _holds(draft, state, event.entries):
         state = state._replace(answered=True, head=event.journal_head, failure=None)
         draft.put(_done(state, changed=ours))
-    elif draft.status is Status.ABORTED:
-        draft.put(_left_behind(draft, state, event.entries))
+        return
+    if lost := _lost(state, event.entries):
+        state = state._replace(failure=_set_back(state, lost))
+    if draft.status in ENDED:
+        draft.put(_left_behind(draft, state, event, lost=bool(lost)))
     else:
         draft.put(wait_again(state))
 
@@ -260,19 +264,41 @@ def _may_have_worked(state: DatabaseState, event: AttemptFinished) -> bool:
     return state.started or (unread and event.journal_head is None)
 
 
+def _lost(state: DatabaseState, entries: tuple[JournalEntry, ...]) -> list[str]:
+    """The versions of which the journal does not hold what was reported of them."""
+    found = in_force(entries)
+    undone = state.mode in (Mode.DOWN, Mode.ROLLBACK)
+    return [version for version in state.changed if (version in found) is undone]
+
+
+def _set_back(state: DatabaseState, lost: Sequence[str]) -> Failure:
+    told = "undone" if state.mode in (Mode.DOWN, Mode.ROLLBACK) else "applied"
+    return Failure(
+        kind=FailureClass.IDENTITY,
+        message=f"by its journal, what was reported as {told} is not: {listed(lost)}; the database "
+        "was restored from an older copy since, or the report was false; look at it, then let it "
+        f"in with `ledger fleet reinstate {state.database}`",
+    )
+
+
 def _left_behind(
-    draft: RolloutBuilder, state: DatabaseState, entries: tuple[JournalEntry, ...]
+    draft: RolloutBuilder, state: DatabaseState, look: DatabaseInspected, *, lost: bool
 ) -> DatabaseState:
-    """What a database is that the journal shows unfinished after its rollout was aborted."""
+    """What a database is that the journal shows unfinished after its rollout has ended."""
+    if lost:
+        return state._replace(status=DatabaseStatus.FAILED, answered=True)
     if not state.begun:
         return wait_again(state)._replace(again=False, failure=None)
-    found = in_force(entries)
+    found = in_force(look.entries)
     wanted = [step.version for step in draft.plan.steps]
     down = draft.plan.mode in (Mode.DOWN, Mode.ROLLBACK)
     done = sum((version in found) is not down for version in wanted)
+    if state.mode is Mode.ROLLBACK and done == len(wanted) and not look.unfinished:
+        return _done(state._replace(answered=True, failure=None), changed=True)
+    ended = "was aborted" if draft.status is Status.ABORTED else "ended"
     failure = Failure(
         kind=FailureClass.CANCELLED,
-        message=f"the rollout was aborted before it was finished here: {done:,} of {len(wanted):,} "
+        message=f"the rollout {ended} before it was finished here: {done:,} of {len(wanted):,} "
         f"migrations {'undone' if down else 'applied'}; the next rollout goes on from there",
     )
     return state._replace(status=DatabaseStatus.FAILED, answered=True, failure=failure)

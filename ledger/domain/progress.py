@@ -166,8 +166,9 @@ def _expire_and_inspect(
 def _doubt(state: RolloutState) -> Decision:
     why = (
         "reports contradict each other about what became of "
-        f"{listed(sorted(state.doubted))}: somebody else speaks for an agent, or a defect does; "
-        "the journals are asked, and `ledger history` has both reports"
+        f"{listed(sorted(state.doubted))}: it was restored from an older copy meanwhile, or "
+        "somebody who is no agent reports, or a defect does; its journal is asked, and `ledger "
+        "history` has both reports; what was restored is let in with `ledger fleet reinstate`"
     )
     evidence = sorted(state.doubted.values())[:EVIDENCE_AT_MOST]
     halted = RolloutHalted(rollout=state.rollout, why=why, evidence=tuple(evidence))

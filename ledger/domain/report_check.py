@@ -18,7 +18,8 @@ A command may be delivered again at any time, to any agent, and each delivery sa
 ids what it found. What was said first stands, and only who takes something of it back contradicts
 it (`contradicts`): not a delivery that could not ask the journal, nor one that did what the first
 one had not begun, nor another look at another time. `claims_another_effect` tells apart whether a
-contradiction is about the words or about the database.
+contradiction is about the words or about the database. The latter need not be a lie: a database
+that was restored from an older copy in between has another journal, and `difference` says so.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from ledger.contracts.reports import (
     OutsideChangeFound,
     Report,
 )
+from ledger.domain.wording import number_of
 from migrations.model.attempt import Mode, Verdict
 
 ORDERS: tuple[type[Event], ...] = (MigrationOrdered, InspectionOrdered)
@@ -50,6 +52,8 @@ ORDERS: tuple[type[Event], ...] = (MigrationOrdered, InspectionOrdered)
 ANSWERS = (AttemptFinished, DatabaseInspected)
 """The last words on them."""
 UP, DOWN = "up", "down"
+HEAD_SHOWN = 12
+"""Characters of a journal's head by which people tell two of them apart."""
 GIVEN_BACK = (Verdict.REFUSED, Verdict.EXPIRED, Verdict.CANCELLED)
 """Verdicts of a delivery that did not go on with its command."""
 
@@ -151,6 +155,24 @@ def claims_another_effect(recorded: Event, said: Report) -> bool:
             return (recorded.taken, recorded.released) != (said.taken, said.released)
         case _:
             return contradicts(recorded, said)
+
+
+def difference(recorded: Event, said: Report) -> str:
+    """What was said first and what is said now, for people."""
+    match recorded, said:
+        case AttemptFinished() as first, AttemptFinished() as second:
+            return (
+                f"first {_ending(first)}, now {_ending(second)}: the database was restored from an "
+                "older copy in between, or one of the two is false"
+            )
+        case _:
+            return f"another {type(recorded).__name__} of its command was recorded before"
+
+
+def _ending(report: AttemptFinished) -> str:
+    head = report.journal_head
+    journal = f"its journal at {head[:HEAD_SHOWN]}" if head else "its journal unread"
+    return f"{report.verdict} with {number_of(report.changed, 'change')}, {journal}"
 
 
 def _of_another_attempt(report: Report, asked: Asked) -> str:

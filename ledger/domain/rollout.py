@@ -215,6 +215,9 @@ def begin(recorded: Recorded) -> RolloutState:
 
 
 def _wave_planned(draft: RolloutBuilder, recorded: Recorded, event: WavePlanned) -> None:
+    if event.wave >= draft.plan.waves:
+        # No plan of ours has it, and nothing ever opens it.
+        return
     values = {one.database: one.values for one in event.values}
     draft.add_chunk(event.wave, event.databases, values)
 

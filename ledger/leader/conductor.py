@@ -38,10 +38,18 @@ from ledger.domain.orders import Decision, DecisionContext
 from ledger.domain.planning import plan_undo
 from ledger.domain.premises import of_progress
 from ledger.domain.progress import next_wake, progress
+from ledger.domain.refusals import RequestRefusal
 from ledger.domain.rollback import left_to_undo, retired_text, undo_options
 from ledger.domain.rollout import BrokenStream, RolloutState, changed_by, fold, recalled
 from ledger.domain.states import ENDED
-from ledger.errors import Overtaken, VersionConflict
+from ledger.errors import (
+    DuplicateEventDiffers,
+    LedgerError,
+    Overtaken,
+    PartlyKnown,
+    UnknownBundle,
+    VersionConflict,
+)
 from ledger.leader.fleet_cache import Roster
 from ledger.leader.restoration import Restored, restore
 from ledger.leader.subscription import Follower
@@ -55,6 +63,21 @@ from migrations.clock import Clock
 
 logger = logging.getLogger(__name__)
 
+ABSURD = (
+    UnknownBundle,
+    DuplicateEventDiffers,
+    PartlyKnown,
+    RequestRefusal,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+"""What deciding on a plan may come to that is of the right form and cannot be meant.
+
+Whoever may ask can write one by hand: it speaks of what is not there, names a database twice, or
+has numbers without sense.
+"""
 PACE_S = 0.001
 """Rest after a decision, per database that is worked on: deciding looks at each of them."""
 PACE_MAX_S = 0.2
@@ -127,9 +150,7 @@ class Conductor:
         try:
             folded = fold(state, events, lean=True)
         except BrokenStream as broken:
-            logger.error("rollout %s is left alone: %s", rollout, broken)
-            self._rollouts.pop(rollout, None)
-            self._alarm.set(rollout, None)
+            self._leave_alone(rollout, broken)
             return
         if folded is not None:
             self._rollouts[rollout] = folded
@@ -139,9 +160,19 @@ class Conductor:
         while True:
             due = self._alarm.due()
             for rollout in due:
-                await self._advance(rollout, follower)
+                try:
+                    await self._advance(rollout, follower)
+                except ABSURD as error:
+                    self._leave_alone(rollout, error)
             await self._clock.sleep(self._rest(due))
             await self._alarm.sleep()
+
+    def _leave_alone(self, rollout: str, why: Exception) -> None:
+        """Decide nothing on it any more: what one stream says keeps nobody from leading."""
+        said = str(why) if isinstance(why, (BrokenStream, LedgerError)) else repr(why)
+        logger.error("rollout %s is left alone, and can be aborted: %s", rollout, said)
+        self._rollouts.pop(rollout, None)
+        self._alarm.set(rollout, None)
 
     def _rest(self, decided: Iterable[str]) -> float:
         """Seconds in which reports gather; of many databases in hand few answer in that time."""

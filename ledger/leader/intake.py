@@ -55,6 +55,7 @@ from ledger.domain.report_check import (
     claims_another_effect,
     contradicts,
     decided_in,
+    difference,
     why_unbelieved,
 )
 from ledger.errors import DuplicateEventDiffers
@@ -283,8 +284,9 @@ class Intake:
             if not self._keeps_contradiction(one.report.command, effect):
                 self._parking.put(one.message, "its command was contradicted often enough")
                 return
-            logger.warning("a report contradicts the log: %s", differs)
-            contradiction = _contradiction(one, str(differs), effect=effect)
+            why = str(differs) if recorded is None else difference(recorded, one.report)
+            logger.warning("a report on %s contradicts the log: %s", one.report.database, why)
+            contradiction = _contradiction(one, why, effect=effect)
             await self._log.append(stream, [contradiction], skip_known=True, term=self._term)
 
     async def _recorded_as(self, event_id: UUID) -> Event | None:

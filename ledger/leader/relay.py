@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
@@ -51,6 +51,7 @@ from ledger.contracts.reports import (
 )
 from ledger.contracts.topics import CANCELS, CONTENT, HEARTBEATS, REPORTS
 from ledger.contracts.wire import encode_command, encode_content
+from ledger.errors import ContentNotFound, NoSuchVersion, UnknownBundle
 from ledger.signing.seal import Signer
 from ledger.store.bundles import BundleTexts
 from migrations.backoff import Backoff
@@ -304,11 +305,15 @@ class Relay:
         texts: set[str] = set()
         now = self._clock.monotonic()
         for one in due:
-            due_texts = self._due_texts(one, await self._texts_of(one.order), now) - texts
-            # The manifest goes first: it tells which texts are worth keeping.
-            for sha256 in sorted(due_texts, key=lambda name: (not _is_manifest(name, one), name)):
-                messages += encode_content(sha256, await self._bundles.text(sha256))
-                texts.add(sha256)
+            try:
+                due_texts = self._due_texts(one, await self._texts_of(one.order), now) - texts
+                content = await self._content(one, due_texts)
+            except (UnknownBundle, NoSuchVersion, ContentNotFound) as error:
+                # Who may ask can plan what was never stored: that keeps no other order back.
+                logger.error("the order for %s cannot be sent: %s", one.order.database, error)
+                continue
+            texts |= due_texts
+            messages += content
             messages += self._cancellation(one)
             messages.append(self._message(command_of(self._ledger, one.recorded)))
         await self._publish(messages)
@@ -317,11 +322,26 @@ class Relay:
             one.sent_at, one.lacks_texts = now, False
             self._unsent.pop(one.order.command, None)
 
+    async def _content(self, one: Unanswered, texts: Iterable[str]) -> list[Message]:
+        """These texts as messages. Raises `ContentNotFound`."""
+        # The manifest goes first: it tells which texts are worth keeping.
+        ordered = sorted(texts, key=lambda name: (not _is_manifest(name, one), name))
+        return [
+            message
+            for sha256 in ordered
+            for message in encode_content(sha256, await self._bundles.text(sha256))
+        ]
+
     async def _texts_of(self, order: Order) -> set[str]:
-        """The texts without which an agent cannot do this: those of the steps, and the manifest."""
+        """The texts without which an agent cannot do this: those of the steps, and the manifest.
+
+        Raises `UnknownBundle` or `NoSuchVersion`.
+        """
         if isinstance(order, InspectionOrdered):
             return set()
         refs = await self._bundles.refs(order.bundle)
+        if lacking := [step.version for step in order.steps if step.version not in refs]:
+            raise NoSuchVersion(lacking[0], order.bundle)
         files = {file.sha256 for step in order.steps for file in refs[step.version].files}
         return files | {order.bundle}
 

@@ -25,6 +25,8 @@ from migrations.printable import escaped
 
 OID_END = 2**32
 """PostgreSQL's object ids are below it."""
+LINE_END = 2**31
+"""Lines of a file are below it."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -204,7 +206,12 @@ class Failure:
     """Of a data migration: which batch it was, and where its rows are."""
 
     def __post_init__(self) -> None:
-        """Whatever a server or a module said is one line that nothing in it can break."""
+        """Whatever a server or a module said is one line that nothing in it can break.
+
+        Raises `ValueError` for the number of a line that no table can keep.
+        """
+        if self.line is not None and not 0 <= self.line < LINE_END:
+            raise ValueError(f"{self.line} is no line of a file")
         object.__setattr__(self, "message", escaped(self.message))
         if self.blocker is not None:
             object.__setattr__(self, "blocker", escaped(self.blocker))

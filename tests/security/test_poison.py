@@ -204,6 +204,12 @@ POISONS = {
     "a rollout of a thousand million waves": Poison(
         "RolloutPlanned", written(PLANNED | {"waves": 10**9}), stream="rollout-r", expected=0
     ),
+    "a plan of a bundle that nobody registered": Poison(
+        "RolloutPlanned", written(PLANNED), stream="rollout-r", expected=0
+    ),
+    "a plan of what is no bundle": Poison(
+        "RolloutPlanned", written(PLANNED | {"bundle": "b"}), stream="rollout-r", expected=0
+    ),
     "a plan in the middle of a stream": Poison(
         "RolloutPlanned", written(PLANNED), stream="rollout-r", expected=None
     ),

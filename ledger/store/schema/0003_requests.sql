@@ -282,12 +282,11 @@ RETURNS text LANGUAGE sql STABLE AS $$
         WHEN (p_body ->> 'position')::numeric % 1 <> 0 THEN 'its position is none'
         WHEN p_body ->> 'journal_head' !~ '^[0-9a-f]{64}$' THEN 'its journal head is none'
         WHEN p_type = 'RehearsalRecorded' AND (
-                p_body ->> 'bundle' !~ '^[0-9a-f]{64}$'
-                OR jsonb_path_exists(p_body, 'strict $.versions[*] ? (@.type() <> "string")')
+                jsonb_path_exists(p_body, 'strict $.versions[*] ? (@.type() <> "string")')
                 OR jsonb_path_exists(p_body, 'strict $.failed[*] ? (@.type() <> "string")')
                 OR (p_body ->> 'server_version')::numeric % 1 <> 0
                 OR (p_body ->> 'duration_ms')::numeric % 1 <> 0)
-            THEN 'its bundle, its versions or a number in it is none'
+            THEN 'its versions or a number in it is none'
         WHEN p_body ? 'epoch' AND EXISTS (
             SELECT FROM (VALUES ('term'), ('position')) AS part (name)
             WHERE CASE jsonb_typeof(p_body -> 'epoch' -> name)
@@ -303,6 +302,7 @@ RETURNS text LANGUAGE sql STABLE AS $$
             OR p_body ->> 'by' !~ '^[A-Za-z0-9._-]{1,100}$'
             OR p_body ->> 'undoes' !~ '^[A-Za-z0-9._-]{1,100}$'
             OR p_body ->> 'check' !~ '^[A-Za-z0-9._-]{1,100}$'
+            OR p_body ->> 'bundle' !~ '^[0-9a-f]{64}$'
             OR p_body ->> 'pool' !~ '^[a-z0-9][a-z0-9_-]{0,62}$'
             OR p_body ->> 'target' !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'
             THEN 'a name in it is none'
@@ -354,6 +354,7 @@ DECLARE
     v_database constant bytea := ledger.database_in(p_body);
     -- Bodies about a key begin with it, so that none has to be read that somebody else wrote.
     v_key constant bytea := convert_to(format('{"key":"%s"', p_said ->> 'key'), 'UTF8');
+    v_bundle constant bytea := convert_to(format('{"bundle":"%s"', p_said ->> 'bundle'), 'UTF8');
     v_stream constant text := CASE
         WHEN p_type LIKE 'Database%' OR p_type IN ('DriftAccepted', 'FactRecorded') THEN 'fleet'
         WHEN p_type IN ('BundleRegistered', 'ChangeAccepted', 'FileGone', 'RehearsalRecorded')
@@ -443,6 +444,14 @@ BEGIN
     ELSIF p_type IN ('RolloutPlanned', 'CheckRequested') THEN
         IF p_number > 1 OR p_expected_version IS DISTINCT FROM 0 THEN
             RETURN 'it begins a stream of its own';
+        END IF;
+        -- Bodies about a bundle begin with it, as ours are written.
+        IF p_type = 'RolloutPlanned' AND NOT EXISTS (
+            SELECT FROM ledger.log
+            WHERE stream = 'bundles' AND type = 'BundleRegistered'
+              AND substring(body FROM 1 FOR length(v_bundle)) = v_bundle)
+        THEN
+            RETURN 'no such bundle is registered';
         END IF;
     ELSIF p_stream LIKE 'rollout-%' AND p_first IS DISTINCT FROM 'RolloutPlanned'
         AND NOT EXISTS (

