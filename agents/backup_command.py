@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from migrations.child_process import end_group
 from migrations.model.attempt import Limits
 from migrations.model.preflight import (
     BackupWord,
@@ -76,7 +75,7 @@ async def ask(command: tuple[str, ...], database: str) -> BackupWord:
     except TimeoutError:
         return _silent(f"took longer than {RUNS_S:.0f} s")
     finally:
-        await _ended(process)
+        await end_group(process)
     if said is None:
         return _silent(f"prints more than {SAID_MAX_BYTES} bytes; let it print one moment")
     if code != 0:
@@ -95,13 +94,6 @@ async def _heard(printed: asyncio.StreamReader | None) -> bytes | None:
         if len(said) > SAID_MAX_BYTES:
             return None
     return said
-
-
-async def _ended(process: asyncio.subprocess.Process) -> None:
-    """End it with all that it started."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
 
 
 def _moment(text: str) -> datetime | None:

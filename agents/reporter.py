@@ -253,6 +253,10 @@ class Reporter:
             )
         )
 
+    def given_up(self, waiting_s: float) -> None:
+        """Trace it; the failure that follows is reported."""
+        self._waits.cut_short(waiting_s, FailureClass.LOCK_TIMEOUT.value)
+
     def going_on(self) -> None:
         """Heartbeats say what runs."""
         job = self._job

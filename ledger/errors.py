@@ -126,11 +126,11 @@ class NoSuchRollout(NoSuchThing):
 
 
 class NothingOfThatName(NoSuchThing):
-    """Nothing is called so; `nearest` is the name most like it."""
+    """Nothing is called so; `nearest` is the name most like it, `way` what was rather meant."""
 
-    def __init__(self, name: str, nearest: str | None = None) -> None:
-        lists = "`ledger fleet list`, `ledger rollout list` and `ledger bundle list`"
-        super().__init__(f"nothing is called {name!r}{_or(nearest)}; see {lists}")
+    def __init__(self, name: str, nearest: str | None = None, way: str = "") -> None:
+        way = way or "see `ledger fleet list`, `ledger rollout list` and `ledger bundle list`"
+        super().__init__(f"nothing is called {name!r}{_or(nearest)}; {way}")
 
 
 class SeveralRollouts(NoSuchThing):

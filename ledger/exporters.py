@@ -22,6 +22,7 @@ from opentelemetry import metrics, trace
 from ledger import sampling, telemetry
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
 
@@ -117,6 +118,14 @@ def _wanted(signal: str, environ: Mapping[str, str]) -> str:
     return endpoint if exporter == "otlp" else ""
 
 
+def resource_of(service: str, version: str) -> Resource:
+    """Who traces and measures; what `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say wins."""
+    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+
+    own = Resource.create({"service.name": service, "service.version": version})
+    return own.merge(OTELResourceDetector().detect())
+
+
 def provider_of(
     service: str, version: str, exporter: SpanExporter, *, at_once: bool = False
 ) -> TracerProvider:
@@ -124,7 +133,6 @@ def provider_of(
 
     Spans go in batches, or, with `at_once`, each as it is decided on.
     """
-    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
     from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
@@ -133,7 +141,7 @@ def provider_of(
 
     provider = TracerProvider(
         sampler=ParentBased(ALWAYS_ON),
-        resource=Resource.create({"service.name": service, "service.version": version}),
+        resource=resource_of(service, version),
         # What is left at the end is handed over by whoever asked for this, or not at all.
         shutdown_on_exit=False,
         id_generator=GivenIds(),
@@ -225,7 +233,6 @@ def _export_metrics(service: str, version: str, collector: Collector) -> Callabl
         MetricsData,
         PeriodicExportingMetricReader,
     )
-    from opentelemetry.sdk.resources import Resource
 
     class Exporter(OTLPMetricExporter):
         """Tells the collector whether it took what it was given."""
@@ -237,13 +244,12 @@ def _export_metrics(service: str, version: str, collector: Collector) -> Callabl
             collector.took(result is MetricExportResult.SUCCESS)
             return result
 
-    resource = Resource.create({"service.name": service, "service.version": version})
     reader = PeriodicExportingMetricReader(Exporter())
     provider = MeterProvider(
         metric_readers=[reader],
         # Nobody asked for them, and each measurement would look for its span.
         exemplar_filter=None if EXEMPLARS in os.environ else AlwaysOffExemplarFilter(),
-        resource=resource,
+        resource=resource_of(service, version),
         shutdown_on_exit=False,
     )
     metrics.set_meter_provider(provider)

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -24,7 +25,7 @@ from uuid import UUID
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
-from opentelemetry.propagators.textmap import Getter, Setter
+from opentelemetry.propagators.textmap import Setter
 from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
@@ -86,7 +87,8 @@ PROJECTION_SPAN: Final = "projection"
 WAIT_SPAN: Final = "{cause} wait"
 """`lock`, `retry`, `connection` or `throttle`: why a command did not go on; INTERNAL."""
 WATCHDOG_SPAN: Final = "watchdog"
-"""From the beginning of a wait until what stood in the way was cancelled for it; INTERNAL."""
+"""INTERNAL; from the beginning of a wait until what stood in the way was cancelled for it, or the
+statement that waited was given up, which is a failure."""
 POLL_SPAN: Final = "poll {topic}"
 """CLIENT; one per poll that delivered something, linked to what the messages carry."""
 COMMIT_SPAN: Final = "commit {topic}"
@@ -163,6 +165,10 @@ ATTEMPT_BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 180
 RUN_BUCKETS: Final = (1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 14_400.0, 86_400.0, 604_800.0)
 """A rollout takes seconds on a few databases, and days on a fleet."""
 
+CONTEXTS: Final = 4_096
+"""Remembered at most: as many as there are orders under way, or nearly."""
+FIELD_MOST: Final = 512
+"""Characters of a trace's state, by its specification; its parent has 55."""
 LINKS: Final = 128
 """Most links of one span: the SDK's own default limit."""
 TRACE_STATE: Final = "migration-ledger"
@@ -175,6 +181,8 @@ GIVEN_IDS: ContextVar[tuple[int, int] | None] = ContextVar("given_ids", default=
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _PROPAGATOR = TraceContextTextMapPropagator()
+_NOWHERE = Context()
+_FIELDS = ("traceparent", "tracestate")
 
 
 def traced() -> bool:
@@ -203,19 +211,7 @@ class _HeaderSetter(Setter[dict[str, bytes]]):
         carrier[key] = value.encode()
 
 
-class _HeaderGetter(Getter[Carrier]):
-    """Takes the last header of a name, as `Received.header` does."""
-
-    def get(self, carrier: Carrier, key: str) -> list[str] | None:
-        found = [value for name, value in carrier if name == key]
-        return [found[-1].decode("latin-1")] if found else None
-
-    def keys(self, carrier: Carrier) -> list[str]:
-        return [name for name, _ in carrier]
-
-
 _SETTER = _HeaderSetter()
-_GETTER = _HeaderGetter()
 
 
 def current_context(context: Context | None = None) -> tuple[str | None, str | None]:
@@ -234,13 +230,31 @@ def inject(headers: Carrier, context: Context | None = None) -> Carrier:
 
 
 def extract(headers: Carrier) -> Context:
-    """The context that the sender of these headers was in; an empty one without a trace."""
-    return _PROPAGATOR.extract(headers, Context(), _GETTER)
+    """The context that the sender of these headers was in; an empty one without a trace.
+
+    Of a name that comes several times the last counts, as for `Received.header`.
+    """
+    found = {name: value for name, value in headers if name in _FIELDS}
+    said = {name: value.decode("latin-1") for name, value in found.items()}
+    return _read(said.get("traceparent", ""), said.get("tracestate", ""))
 
 
 def context_of(metadata: Metadata) -> Context:
     """The context in which an event was recorded; an empty one without a trace."""
-    pairs = (("traceparent", metadata.traceparent), ("tracestate", metadata.tracestate))
+    return _read(metadata.traceparent or "", metadata.tracestate or "")
+
+
+def _read(traceparent: str, tracestate: str) -> Context:
+    """What is longer than any that may be counts as not said: strangers' bytes are remembered."""
+    if not 0 < len(traceparent) <= FIELD_MOST:
+        return _NOWHERE
+    return _context(traceparent, tracestate if len(tracestate) <= FIELD_MOST else "")
+
+
+@lru_cache(maxsize=CONTEXTS)
+def _context(traceparent: str, tracestate: str) -> Context:
+    """Remembered: all that is said of an order carries the same, and nothing changes a context."""
+    pairs = (("traceparent", traceparent), ("tracestate", tracestate))
     return _PROPAGATOR.extract({name: value for name, value in pairs if value}, Context())
 
 

@@ -64,15 +64,27 @@ class WaitSpans:
         self._within = otel_context.get_current()
 
     def begin(self, what: str, since_s: float) -> datetime:
-        """Something is waited for, for so many seconds by now. Returns since when."""
+        """Something is waited for, for so many seconds by now. Returns since when.
+
+        Of the next try the seconds are those since the first one: its own pause begins now, behind
+        the wait that did not end well.
+        """
         now = self._clock.now()
         since = now - timedelta(seconds=since_s)
-        if self._since is None or abs(self._since - since) > SAME_WAIT:
-            self.end()
+        cause, before = cause_of(what), cause_of(self._what)
+        if self._since is None:
             self._since = self._began = since
-        elif cause_of(what) is not cause_of(self._what):
-            # A lock that did not come in time, and the pause behind it, are two kinds of one wait.
-            self._end_part()
+        elif cause is WaitCause.RETRY:
+            self._since = min(self._since, since)
+            if before is not cause:
+                self._end_part(now)
+                self._began = now
+        elif abs(self._since - since) > SAME_WAIT:
+            # It is told when it has lasted for a while, and what came before ended when it began.
+            self._end_part(since)
+            self._since = self._began = since
+        elif before is not cause:
+            self._end_part(now)
             self._began = now
         self._what = what
         return self._since
@@ -80,21 +92,32 @@ class WaitSpans:
     def end(self) -> None:
         """A wait is over, if there was one."""
         if self._since is not None:
-            self._end_part()
+            self._end_part(self._clock.now())
             self._since = None
 
-    def cut_short(self, waiting_s: float) -> None:
-        """What stood in the way was cancelled after so many seconds."""
-        self._trace(telemetry.WATCHDOG_SPAN, self._clock.now() - timedelta(seconds=waiting_s))
+    def cut_short(self, waiting_s: float, error: str = "") -> None:
+        """After so many seconds what stood in the way was cancelled; or what waited, with `error`.
 
-    def _end_part(self) -> None:
-        cause, began = cause_of(self._what), self._began or self._clock.now()
-        self._over(cause, max((self._clock.now() - began).total_seconds(), 0.0))
-        lock = self._what.partition(HELD_BY)[0] if cause is WaitCause.LOCK else ""
-        self._trace(telemetry.WAIT_SPAN.format(cause=cause), began, lock)
+        `error` is the class of its failure.
+        """
+        since = self._clock.now() - timedelta(seconds=waiting_s)
+        lock = self._lock() if self._since is not None else ""
+        self._trace(telemetry.WATCHDOG_SPAN, since, self._clock.now(), lock, error)
 
-    def _trace(self, name: str, since: datetime, lock: str = "") -> None:
-        """A span from then until now. Who was in the way is not said: names are people's own."""
+    def _end_part(self, at: datetime) -> None:
+        cause, began = cause_of(self._what), self._began or at
+        ended = max(at, began)
+        self._over(cause, (ended - began).total_seconds())
+        self._trace(telemetry.WAIT_SPAN.format(cause=cause), began, ended, self._lock())
+
+    def _lock(self) -> str:
+        """The lock that is waited for, if it is one."""
+        return self._what.partition(HELD_BY)[0] if cause_of(self._what) is WaitCause.LOCK else ""
+
+    def _trace(
+        self, name: str, since: datetime, ended: datetime, lock: str, error: str = ""
+    ) -> None:
+        """A span from then until then. Who was in the way is not said: names are people's own."""
         if not telemetry.traced():
             return
         span = telemetry.tracer().start_span(
@@ -104,7 +127,9 @@ class WaitSpans:
             attributes={telemetry.WAITED_FOR: lock} if lock else {},
             start_time=telemetry.nanoseconds(since),
         )
-        span.end(telemetry.nanoseconds(self._clock.now()))
+        if error:
+            telemetry.failed(span, error)
+        span.end(telemetry.nanoseconds(ended))
 
 
 def cause_of(what: str) -> WaitCause:

@@ -58,11 +58,22 @@ class Usual(NamedTuple):
 
 
 class Running(NamedTuple):
-    """A database on which a rollout runs, since when, and how large its largest table is."""
+    """A database on which a rollout runs, since when, and how large its largest table is.
+
+    Of a data migration `left_s` is what its agent last said that it needs, which was at `told_at`.
+    """
 
     database: str
     since: datetime
     table_mb: float | None
+    left_s: int | None = None
+    told_at: datetime | None = None
+
+    def needs_s(self, now: datetime) -> float | None:
+        """How many seconds are left by its own word, if it said any."""
+        if self.left_s is None or self.told_at is None:
+            return None
+        return max(self.left_s - (now - self.told_at).total_seconds(), 0.0)
 
 
 def class_of(table_mb: float) -> float:

@@ -118,6 +118,19 @@ def undo_steps(plan: RolloutPlanned, migrations: Mapping[str, MigrationRef]) -> 
     )
 
 
+def planned(plan: RolloutPlanned, migrations: Sequence[MigrationRef]) -> list[MigrationRef]:
+    """A plan's migrations as its bundle has them, in the order in which they run there."""
+    known = {ref.version: ref for ref in migrations}
+    return [known[step.version] for step in plan.steps if step.version in known]
+
+
+def may_go_back(plan: RolloutPlanned, migrations: Sequence[MigrationRef]) -> bool:
+    """Whether a rollback of it is to be thought of: all that it applies can be taken back."""
+    if plan.mode is Mode.ADOPT:
+        return True
+    return plan.mode is Mode.UP and all(ref.reversible for ref in planned(plan, migrations))
+
+
 def refuse_irreversible(what: str, migrations: Sequence[MigrationRef], way: str = "") -> None:
     """Raise `IrreversibleMigrations` when one of these has no down section that can run."""
     stuck = [migration for migration in migrations if not migration.reversible]

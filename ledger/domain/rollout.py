@@ -259,6 +259,8 @@ def _completed(draft: RolloutBuilder, recorded: Recorded, event: RolloutComplete
 def _aborted(draft: RolloutBuilder, recorded: Recorded, event: RolloutAborted) -> None:
     draft.abort(recorded.recorded_at)
     draft.cancel = event.cancel
+    if reason := recorded.metadata.reason:
+        draft.why = f"{draft.why}; then aborted: {reason}" if draft.why else reason
 
 
 def _unchanged(draft: RolloutBuilder, recorded: Recorded, event: Event) -> None:

@@ -11,13 +11,14 @@ term       = key | "!" key                     it has the label, or has it not
 `id`, `pool` and `status` are keys like labels. In a value `*` stands for any characters, and `?`
 for one. A database without the label differs from every value, so `region!=eu` includes it.
 
-What cannot be read is refused here; what no database has, in `ledger.domain.selection_words`.
+What cannot be read, or can hold of no database at all, as in `tier=gold,tier=silver`, is refused
+here; what no database has, in `ledger.domain.selection_words`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NoReturn
@@ -109,6 +110,25 @@ def _globs(values: frozenset[str]) -> re.Pattern[str] | None:
     return re.compile("|".join(patterns), re.DOTALL) if patterns else None
 
 
+def _may_hold(terms: Sequence[Term]) -> bool:
+    """Whether a value, or none, fulfils all of these conditions, which are of one key.
+
+    Two globs may mean the same value: whether they do is not looked into.
+    """
+    wanted = [term.values for term in terms if not term.negated]
+    barred = frozenset[str]().union(*(term.values for term in terms if term.negated))
+
+    def may_be(value: str) -> bool:
+        if value in barred or ANYTHING in barred:
+            return False
+        if is_glob(value):
+            return True
+        fits = all(value in values or _matches(values, value) for values in wanted)
+        return fits and not _matches(barred, value)
+
+    return all(any(map(may_be, values)) for values in wanted)
+
+
 class _Parser:
     """Reads one expression from left to right, one token ahead."""
 
@@ -120,10 +140,21 @@ class _Parser:
     def terms(self) -> tuple[Term, ...]:
         if not self._tokens:
             return ()
-        terms = [self._term()]
-        while self._next < len(self._tokens):
-            self._expect(",")
-            terms.append(self._term())
+        terms: list[Term] = []
+        of_key: dict[str, list[Term]] = {}
+        while not terms or self._next < len(self._tokens):
+            if terms:
+                self._expect(",")
+            at, term = self._place(), self._term()
+            terms.append(term)
+            alike = of_key.setdefault(term.key, [])
+            alike.append(term)
+            if len(alike) > 1 and not _may_hold(alike):
+                self._refuse(
+                    at,
+                    f"what stands before it says otherwise of {term.key!r}, "
+                    "and all of a selection must hold",
+                )
         return tuple(terms)
 
     def _tokenized(self) -> list[tuple[int, str]]:

@@ -64,6 +64,8 @@ class Reason(StrEnum):
     FINISHING = "finishing"
 
 
+_BEGINNING = {"connecting": "connecting to its server"}
+"""What an agent does by its phase, before it works on a migration."""
 SAID_MAX_CHARS = 300
 """Of what an agent says, in one line."""
 TAKE_OVER = "ledger serve --take-over"
@@ -270,12 +272,13 @@ def _at_work(state: RolloutState, database: DatabaseState, busy: Busy) -> WaitRe
     """What the agent that has it in its hands says."""
     doing = _doing(busy)
     if busy.waits_for:
-        text = f"{_held_up(busy)}; {doing}"
+        text = f"{_held_up(busy)}; {doing}" if doing else _held_up(busy)
         since = busy.waiting_since or busy.since
         return _because(database, Reason.HELD_UP, text, since=since, until=busy.next_try_at)
     if busy.phase == "queued":
         return _because(database, Reason.QUEUED, IN_QUEUE, since=busy.since)
-    return _because(database, Reason.RUNNING, f"{busy.phase}: {doing}", since=busy.since)
+    text = f"{busy.phase}: {doing}" if doing else _BEGINNING.get(busy.phase, busy.phase)
+    return _because(database, Reason.RUNNING, text, since=busy.since)
 
 
 def _finishing(database: DatabaseState, view: _View) -> WaitReason | None:
@@ -288,7 +291,7 @@ def _finishing(database: DatabaseState, view: _View) -> WaitReason | None:
         return None
     busy = view.busy.get(forward.command or UUID(int=0))
     if busy is not None:
-        text = f"finishing {_doing(busy)} before it goes back"
+        text = f"finishing {_doing(busy) or 'its order'} before it goes back"
         return _because(database, Reason.FINISHING, text, since=busy.since)
     until = forward.deadline_at if forward.started else forward.expires_at
     text = f"an order of {undone.rollout} is out there, and ends before the database goes back"
@@ -296,8 +299,11 @@ def _finishing(database: DatabaseState, view: _View) -> WaitReason | None:
 
 
 def _doing(busy: Busy) -> str:
-    doing = f"migration {busy.migration}" if busy.migration else "its command"
-    if busy.statements:
+    """The migration and the statement that run there, if one has begun."""
+    if not busy.migration:
+        return busy.standing[:SAID_MAX_CHARS]
+    doing = f"migration {busy.migration}"
+    if busy.statement and busy.statements:
         doing += f", statement {busy.statement} of {busy.statements}"
     return f"{doing}; {busy.standing[:SAID_MAX_CHARS]}" if busy.standing else doing
 

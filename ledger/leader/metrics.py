@@ -16,6 +16,7 @@ from typing import Final
 from ledger import instruments, telemetry
 from ledger.contracts.envelope import Recorded
 from ledger.contracts.events import (
+    AttemptTimedOut,
     RolloutAborted,
     RolloutCompleted,
     RolloutHalted,
@@ -108,6 +109,8 @@ class Meter:
                 self._batches.setdefault(_rollout(one), {})[one.event.database] = one.event
             elif isinstance(one.event, AttemptFinished):
                 self._over(one, one.event)
+            elif isinstance(one.event, AttemptTimedOut):
+                self._runs_no_more(_rollout(one), one.event.database)
 
     def _over(self, one: Recorded, attempt: AttemptFinished) -> None:
         """This attempt runs no more."""
@@ -115,10 +118,14 @@ class Meter:
         if one.metadata.occurred_at is not None:
             spent = (one.recorded_at - one.metadata.occurred_at).total_seconds()
             _delay.record(max(spent, 0.0))
-        running = self._batches.get(_rollout(one), {})
-        running.pop(attempt.database, None)
+        self._runs_no_more(_rollout(one), attempt.database)
+
+    def _runs_no_more(self, rollout: str, database: str) -> None:
+        """Of its data nothing is under way."""
+        running = self._batches.get(rollout, {})
+        running.pop(database, None)
         if not running:
-            self._batches.pop(_rollout(one), None)
+            self._batches.pop(rollout, None)
 
     def _begin(self, one: Recorded) -> None:
         if one.stream not in self._started:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from opentelemetry import metrics
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
+
+from ledger.exporters import resource_of
 
 Exposition = Callable[[str], tuple[bytes, str]]
 """What is measured now, and its media type, in a form that an Accept header asks for."""
@@ -27,7 +28,7 @@ def expose(service: str, version: str) -> Exposition:
     if isinstance(provider, MeterProvider):
         provider.add_metric_reader(reader)
     else:
-        resource = Resource.create({"service.name": service, "service.version": version})
+        resource = resource_of(service, version)
         metrics.set_meter_provider(
             MeterProvider(metric_readers=[reader], resource=resource, shutdown_on_exit=False)
         )

@@ -18,7 +18,7 @@ from functools import partial
 
 from ledger import telemetry
 from ledger.domain.messages import Notification, message_of
-from ledger.domain.notices import NoticeSeverity
+from ledger.domain.notices import NoticeSeverity, harmless
 from ledger.domain.routes import Draft, Route
 from ledger.monitoring.pages import watched
 from ledger.monitoring.process import observe_connections, observe_memory
@@ -70,7 +70,7 @@ def told(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Told:
     return Told(
         routes=[_route(one) for one in section.routes],
         targets={name: _target(one, clock) for name, one in section.targets.items()},
-        ledger=settings.name,
+        ledger=harmless(settings.name),
         link=section.link or "",
         keep=timedelta(hours=section.keep_h),
     )

@@ -42,6 +42,10 @@ EVERY_S = 10.0
 """How often is counted, at most."""
 REST = 20
 """So many times as long as counting took is waited, where that is more: a twentieth of the time."""
+REST_MOST_S = 120.0
+"""The longest rest, however long counting took: a machine that is busy for a moment makes it long,
+and whoever waits for figures has an alert at five minutes.
+"""
 UNFINISHED = tuple(status for status in Status if status not in ENDED)
 """States of rollouts that have not ended."""
 LACKING = ((0, "0"), (1, "1"), (2, "2"), (5, "3-5"), (10, "6-10"))
@@ -109,7 +113,7 @@ class Census:
         while True:
             began = self._clock.monotonic()
             await self.try_to_count()
-            await self._clock.sleep(max(EVERY_S, REST * (self._clock.monotonic() - began)))
+            await self._clock.sleep(rest_after(self._clock.monotonic() - began))
 
     async def try_to_count(self) -> None:
         """Count, or keep what was counted last and say why."""
@@ -246,6 +250,11 @@ def _state(one: DatabaseOverview, *, troubled: bool) -> str:
     if troubled or one.unread or one.half_done:
         return "troubled"
     return "behind" if one.missing else "current"
+
+
+def rest_after(took_s: float) -> float:
+    """How many seconds nothing is counted after a count that took so many."""
+    return min(max(EVERY_S, REST * took_s), REST_MOST_S)
 
 
 def called(versions: int) -> str:

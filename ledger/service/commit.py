@@ -12,6 +12,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from migrations.child_process import wait_unheard
+
 GIT_TIMEOUT_S = 5.0
 """How long git may take to say which commit this is; a bundle registers without it."""
 _SAFELY = (
@@ -71,6 +73,6 @@ async def _asked(folder: Path, settings: Mapping[str, str], *arguments: str) -> 
             output, _ = await process.communicate()
     except TimeoutError:
         process.kill()
-        await process.wait()
+        await wait_unheard(process)
         return None
     return output.decode(errors="replace") if process.returncode == 0 else None

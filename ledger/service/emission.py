@@ -28,6 +28,7 @@ from ledger.contracts.envelope import Metadata
 from ledger.contracts.topics import commands_topic
 from ledger.domain.stretches import Stretch, StretchKind
 from ledger.errors import LedgerError
+from ledger.exporters import resource_of
 from migrations.running.telemetry import DB_STATUS, DB_SUMMARY, DIRECTION, STEP_SPAN, VERSION
 
 BATCH = 500
@@ -65,9 +66,10 @@ class Emitter:
         self._ledger = ledger
         self._exporter = exporter
         version = metadata.version("migration-ledger")
-        self._own, self._agents = (
-            Resource.create({"service.name": name, "service.version": version})
-            for name in (telemetry.SERVICE, telemetry.AGENT_SERVICE)
+        self._own = resource_of(telemetry.SERVICE, version)
+        # What agents are called elsewhere is not known here.
+        self._agents = Resource.create(
+            {"service.name": telemetry.AGENT_SERVICE, "service.version": version}
         )
 
     async def emit(self, stretches: AsyncIterator[Stretch]) -> int:

@@ -282,15 +282,15 @@ class FleetService:
 
         The id of the check, or `None` when there was nothing to change.
         """
-        check = self._encoder.new_id()
+        check, at = self._encoder.new_id(), self._encoder.clock.now()
         for attempt in range(TRIES):
             fleet = await self._with_neighbours(database, names)
-            changes = self._encoder.encode(tuple(decide(fleet)), asked)
+            changes = self._encoder.encode(tuple(decide(fleet)), asked, at=at)
             if not changes:
                 return None
             looks = request_check(fleet, check, [database], Purpose.REINSTATE)
             change = Batch(FLEET, changes, fleet.version)
-            look = Batch(f"check-{check}", self._encoder.encode(looks, asked), 0)
+            look = Batch(f"check-{check}", self._encoder.encode(looks, asked, at=at), 0)
             try:
                 await self._log.append_both(change, look)
             except VersionConflict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import datetime
 from functools import partial
 from uuid import UUID
 
@@ -36,10 +37,10 @@ async def record_changes(
     events: list[Event] = shown.events
     ids = [encoder.chance.ordered_uuid() for _ in events]
     looks = _looks(encoder.new_id(), shown.moved)
-    now = shown
+    now, at = shown, encoder.clock.now()
     for attempt in range(TRIES):
         try:
-            parts = partial(_parts, encoder, asked, events, ids, now.version, looks)
+            parts = partial(_parts, encoder, asked, events, ids, now.version, looks, at)
             await log.append_parts(parts)
             break
         except VersionConflict:
@@ -65,11 +66,15 @@ def _parts(
     ids: Sequence[UUID],
     version: int,
     looks: Sequence[CheckRequested],
+    at: datetime,
 ) -> Iterator[Batch]:
-    """The changes part by part, each made when it is asked for, and then the looks."""
+    """The changes part by part, each made when it is asked for, and then the looks.
+
+    All of it is one request, made `at` one moment.
+    """
     for start in range(0, len(events), PART):
         some = events[start : start + PART]
-        encoded = encoder.encode(some, asked, ids=ids[start : start + PART])
+        encoded = encoder.encode(some, asked, ids=ids[start : start + PART], at=at)
         yield Batch(FLEET, encoded, version + start)
     for look in looks:
-        yield Batch(f"check-{look.check}", encoder.encode([look], asked), 0)
+        yield Batch(f"check-{look.check}", encoder.encode([look], asked, at=at), 0)

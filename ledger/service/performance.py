@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ledger.domain.performance import MigrationSummary, SizeClass, SlowRun, Usual, class_of
+from ledger.domain.performance import (
+    MigrationSummary,
+    Running,
+    SizeClass,
+    SlowRun,
+    Usual,
+    class_of,
+)
 from ledger.domain.refusals import RequestRefusal
 from ledger.domain.selection import parse
 from ledger.domain.tally import AT_WORK
@@ -100,9 +107,11 @@ class SlowDatabase:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What is to be expected of a rollout: `left_s` seconds, by its own `pace` or by `history`.
+    """What is to be expected of a rollout: `left_s` seconds, by its `pace`, `history` or `data`.
 
-    `slower` are those that run for longer than is usual, the first ones; `left_s` is without them.
+    The last is what data migrations under way say themselves, where they need longer than the rest.
+    `slower` are those that run for longer than is usual, the first ones; `left_s` is without them,
+    unless they say how long they need.
     `usual` is how long its migrations together take on one database: the middle, and what 95 of
     100 stayed below, in milliseconds.
     """
@@ -169,9 +178,18 @@ class PerformanceService:
             return Outlook()
         known = await self._table.usual(status.versions, direction, SAMPLE)
         usual = _together(known, status.versions)
-        slower = await self._slower(status, direction)
-        left = status.tally.of("pending", *AT_WORK) - len(slower)
+        now = self._clock.now()
+        before = now - timedelta(seconds=SLOW_FROM_S)
+        running = await self._table.running(status.rollout, before, RUNNING_MOST)
+        slower = await self._slower(status, direction, running, now)
+        silent = {one.database for one in slower} - {
+            one.database for one in running if one.needs_s(now) is not None
+        }
+        left = status.tally.of("pending", *AT_WORK) - len(silent)
         left_s, basis = await self._left(status, direction, usual, left)
+        by_data_s = _by_data(running, now, left, None if left_s else status.in_flight)
+        if by_data_s is not None and by_data_s > (left_s or 0.0):
+            left_s, basis = by_data_s, "data"
         return Outlook(left_s, basis, usual, tuple(slower[:SLOWER_SHOWN]))
 
     async def _left(
@@ -179,8 +197,8 @@ class PerformanceService:
     ) -> tuple[float | None, str]:
         """Seconds until these are done, and what says so.
 
-        What is slower than usual is none of them: nobody knows when that ends. Nor is what waits
-        for a person.
+        What is slower than usual is none of them, unless it says itself how long it needs: nobody
+        knows when that ends. Nor is what waits for a person.
         """
         if left <= 0:
             return None, ""
@@ -201,11 +219,10 @@ class PerformanceService:
         moved = (one.recorded_at for one in turns if one.type in MOVED)
         return max(moved, default=BEGINNING)
 
-    async def _slower(self, status: RolloutStatus, direction: str) -> list[SlowDatabase]:
+    async def _slower(
+        self, status: RolloutStatus, direction: str, running: Sequence[Running], now: datetime
+    ) -> list[SlowDatabase]:
         """The databases that run for longer than is usual where tables are about as large."""
-        now = self._clock.now()
-        before = now - timedelta(seconds=SLOW_FROM_S)
-        running = await self._table.running(status.rollout, before, RUNNING_MOST)
         found, by_class = [], {}
         for one in running:
             size = None if one.table_mb is None else class_of(one.table_mb)
@@ -236,6 +253,25 @@ class PerformanceService:
                 if version not in known:
                     raise NeverRan(version)
         return scope
+
+
+def _by_data(
+    running: Sequence[Running], now: datetime, left: int, in_flight: int | None
+) -> float | None:
+    """Seconds until data migrations under way are done, by what they say themselves.
+
+    With `in_flight` nothing else tells how long the others of `left` need: they are taken to need
+    as long as these do from their beginning.
+    """
+    needs = [(one, needed) for one in running if (needed := one.needs_s(now)) is not None]
+    if not needs:
+        return None
+    longest = max(needed for _, needed in needs)
+    others = left - len(needs)
+    if not in_flight or others <= 0:
+        return longest
+    whole = sum((now - one.since).total_seconds() + needed for one, needed in needs) / len(needs)
+    return longest + -(-others // in_flight) * whole
 
 
 def _together(known: Sequence[Usual], versions: Sequence[str]) -> tuple[int, int] | None:

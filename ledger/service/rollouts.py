@@ -12,7 +12,7 @@ from ledger.contracts.registry import Variable
 from ledger.domain import requests
 from ledger.domain.refusals import EmptySelection
 from ledger.domain.rehearsals import refuse_unrehearsed
-from ledger.domain.rollback import undo_options
+from ledger.domain.rollback import may_go_back, planned, undo_options
 from ledger.domain.rollout import RolloutState
 from ledger.domain.states import ENDED, DatabaseStatus
 from ledger.domain.tally import IN_DOUBT, STATES
@@ -279,13 +279,16 @@ class RolloutService:
         """
         from ledger.service.losses import lost_by_down
 
-        bundle = await self._bundles.get(plan.bundle)
-        known = {ref.version: ref for ref in bundle.migrations}
-        refs = [known[step.version] for step in plan.steps if step.version in known]
+        refs = planned(plan, (await self._bundles.get(plan.bundle)).migrations)
         if plan.adoption is not None:
             return {ref.label: [] for ref in refs}
         lost = await lost_by_down(refs, (), self._bundles.text, plan.variables)
         return {ref.label: lost[ref.version] for ref in refs}
+
+    async def may_go_back(self, rollout: str) -> bool:
+        """Whether a rollback of it is to be thought of, or would be refused for what it brings."""
+        plan = (await self.course(rollout)).plan
+        return may_go_back(plan, (await self._bundles.get(plan.bundle)).migrations)
 
     async def status(self, rollout: str, limit: int | None = None) -> RolloutStatus:
         """Where it is, and what each unfinished database waits for.

@@ -119,6 +119,14 @@ WITH place AS MATERIALIZED (
 -- Storage options, in an order of their own.
 (SELECT pg_catalog.jsonb_agg(o.it ORDER BY o.it) FROM pg_catalog.unnest(:options) AS o (it))
 
+-- name: told
+-- Options of what lies elsewhere: some hold passwords. So values are told of those alone that are known to
+-- hold none, of others that they are there: a hash of a short secret could be guessed.
+(SELECT pg_catalog.jsonb_agg(o.it ORDER BY o.it COLLATE pg_catalog."C") FROM (
+    SELECT CASE WHEN pg_catalog.split_part(o.it, '=', 1) OPERATOR(pg_catalog.=) ANY (:harmless::pg_catalog.text[]) THEN o.it
+        ELSE pg_catalog.concat(pg_catalog.split_part(o.it, '=', 1), ', whose value is not told') END AS it
+    FROM pg_catalog.unnest(:options) AS o (it)) AS o)
+
 -- name: grants
 -- Who may do what; '' is everybody. Who granted it is not said.
 (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(
@@ -178,7 +186,7 @@ SELECT CASE WHEN r.relkind OPERATOR(pg_catalog.=) 'v'::pg_catalog."char" THEN 'v
         'inherits', h.parents,
         'of_type', CASE WHEN r.reloftype OPERATOR(pg_catalog.<>) 0::pg_catalog.oid THEN pg_catalog.format_type(r.reloftype, NULL) END,
         'definition', CASE WHEN r.relkind OPERATOR(pg_catalog.=) ANY ('{v,m}'::pg_catalog."char"[]) THEN pg_catalog.pg_get_viewdef(r.oid) END,
-        'server', v.srvname, 'server_options', f.ftoptions,
+        'server', v.srvname, 'server_options', CASE WHEN f.ftoptions IS NOT NULL THEN :options_foreign_table END,
         'comment', d.description))::pg_catalog.text END
 FROM rel AS r
 LEFT JOIN said AS d ON d.objoid OPERATOR(pg_catalog.=) r.oid AND d.objsubid OPERATOR(pg_catalog.=) 0
@@ -224,7 +232,7 @@ SELECT a.attrelid, a.attname, pg_catalog.concat('{"is": ', CASE WHEN a.attgenera
         'compression', CASE WHEN a.attcompression OPERATOR(pg_catalog.<>) ''::pg_catalog."char" THEN a.attcompression END,
         'statistics', CASE WHEN a.attstattarget OPERATOR(pg_catalog.>=) 0 THEN a.attstattarget END,
         'options', :options_column,
-        'server_options', a.attfdwoptions,
+        'server_options', CASE WHEN a.attfdwoptions IS NOT NULL THEN :options_foreign_column END,
         'acl', :acl_column,
         'comment', d.description))::pg_catalog.text
     ELSE pg_catalog.concat('{"type": ', pg_catalog.to_json(pg_catalog.format_type(a.atttypid, a.atttypmod)),
@@ -532,10 +540,14 @@ CROSS JOIN place AS p
 WHERE s.oid IS NOT NULL OR (p.schema IS NULL AND g.defaclnamespace OPERATOR(pg_catalog.=) 0::pg_catalog.oid)
 
 -- name: database_extensions
-SELECT 'extension', x.extname::pg_catalog.text, NULL, NULL, pg_catalog.jsonb_build_object(
-    'version', x.extversion, 'schema', n.nspname)::pg_catalog.text
+-- That of PL/pgSQL has a number below those of users, unless somebody has made it again.
+SELECT 'extension', x.extname::pg_catalog.text, NULL, NULL,
+    pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+        'version', x.extversion, 'schema', n.nspname, 'comment', d.description))::pg_catalog.text
 FROM pg_catalog.pg_extension AS x
 JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) x.extnamespace
+LEFT JOIN pg_catalog.pg_description AS d ON d.objoid OPERATOR(pg_catalog.=) x.oid
+    AND d.classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.objsubid OPERATOR(pg_catalog.=) 0
 
 -- name: database_event_triggers
 SELECT 'event trigger', g.evtname::pg_catalog.text, NULL, NULL,
@@ -579,42 +591,57 @@ WHERE k.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid AND NOT EXISTS (SELECT
             AND o.deptype OPERATOR(pg_catalog.=) 'i'::pg_catalog."char")
 
 -- name: database_others
--- Rare kinds: that they are there, whose, who may use them, and what they rest on. Options may hold what
--- nobody else is to know, so of those it is told only whether they are the same.
+-- Rare kinds: that they are there, whose, who may use them, and what they rest on.
 SELECT i.type, i.identity, NULL, NULL, pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
     'owner', pg_catalog.pg_get_userbyid(o.owner),
     'acl', :acl_other,
     'rests_on', o.said,
+    'options', o.options,
+    'roles', o.roles,
     'comment', d.description))::pg_catalog.text
 FROM (
     SELECT 'pg_catalog.pg_opclass'::pg_catalog.regclass AS classid, o.oid, o.opcnamespace AS space, o.opcowner AS owner,
-        NULL::pg_catalog.aclitem[] AS acl, NULL::pg_catalog."char" AS acl_kind, NULL::pg_catalog.text AS said
+        NULL::pg_catalog.aclitem[] AS acl, NULL::pg_catalog."char" AS acl_kind,
+        pg_catalog.concat_ws(', ', pg_catalog.format_type(o.opcintype, NULL), CASE WHEN o.opcdefault THEN 'default' END,
+            CASE WHEN o.opckeytype OPERATOR(pg_catalog.<>) 0::pg_catalog.oid THEN pg_catalog.concat('stored as ', pg_catalog.format_type(o.opckeytype, NULL)) END,
+            (SELECT pg_catalog.concat('family ', f.opfname) FROM pg_catalog.pg_opfamily AS f
+                WHERE f.oid OPERATOR(pg_catalog.=) o.opcfamily)) AS said,
+        NULL::pg_catalog.jsonb AS options, NULL::pg_catalog.jsonb AS roles
     FROM pg_catalog.pg_opclass AS o
     UNION ALL SELECT 'pg_catalog.pg_opfamily'::pg_catalog.regclass, o.oid, o.opfnamespace, o.opfowner, NULL, NULL,
-        NULL FROM pg_catalog.pg_opfamily AS o
+        (SELECT pg_catalog.string_agg(m.it, ', ' ORDER BY m.it COLLATE pg_catalog."C") FROM (
+            SELECT pg_catalog.concat('operator ', a.amopstrategy, ' ', a.amopopr::pg_catalog.regoperator, CASE WHEN
+                a.amoppurpose OPERATOR(pg_catalog.=) 'o'::pg_catalog."char" THEN ' to order by' END)
+            FROM pg_catalog.pg_amop AS a WHERE a.amopfamily OPERATOR(pg_catalog.=) o.oid
+            UNION ALL SELECT pg_catalog.concat('function ', a.amprocnum, ' (', pg_catalog.format_type(a.amproclefttype, NULL), ', ',
+                pg_catalog.format_type(a.amprocrighttype, NULL), ') ', a.amproc::pg_catalog.oid::pg_catalog.regprocedure)
+            FROM pg_catalog.pg_amproc AS a WHERE a.amprocfamily OPERATOR(pg_catalog.=) o.oid
+        ) AS m (it)), NULL, NULL FROM pg_catalog.pg_opfamily AS o
     UNION ALL SELECT 'pg_catalog.pg_ts_config'::pg_catalog.regclass, o.oid, o.cfgnamespace, o.cfgowner, NULL, NULL,
         (
         SELECT pg_catalog.string_agg(pg_catalog.concat(m.maptokentype, '.', m.mapseqno, ' ', m.mapdict::pg_catalog.regdictionary), ', '
             ORDER BY m.maptokentype, m.mapseqno)
-        FROM pg_catalog.pg_ts_config_map AS m WHERE m.mapcfg OPERATOR(pg_catalog.=) o.oid) FROM pg_catalog.pg_ts_config AS o
+        FROM pg_catalog.pg_ts_config_map AS m WHERE m.mapcfg OPERATOR(pg_catalog.=) o.oid), NULL, NULL FROM pg_catalog.pg_ts_config AS o
     UNION ALL SELECT 'pg_catalog.pg_ts_dict'::pg_catalog.regclass, o.oid, o.dictnamespace, o.dictowner, NULL, NULL,
-        o.dictinitoption FROM pg_catalog.pg_ts_dict AS o
+        o.dictinitoption, NULL, NULL FROM pg_catalog.pg_ts_dict AS o
     UNION ALL SELECT 'pg_catalog.pg_ts_parser'::pg_catalog.regclass, o.oid, o.prsnamespace, NULL, NULL, NULL,
-        NULL FROM pg_catalog.pg_ts_parser AS o
+        NULL, NULL, NULL FROM pg_catalog.pg_ts_parser AS o
     UNION ALL SELECT 'pg_catalog.pg_ts_template'::pg_catalog.regclass, o.oid, o.tmplnamespace, NULL, NULL, NULL,
-        NULL FROM pg_catalog.pg_ts_template AS o
+        NULL, NULL, NULL FROM pg_catalog.pg_ts_template AS o
     UNION ALL SELECT 'pg_catalog.pg_conversion'::pg_catalog.regclass, o.oid, o.connamespace, o.conowner, NULL, NULL,
-        o.conproc::pg_catalog.regproc::pg_catalog.text FROM pg_catalog.pg_conversion AS o
+        o.conproc::pg_catalog.regproc::pg_catalog.text, NULL, NULL FROM pg_catalog.pg_conversion AS o
     UNION ALL SELECT 'pg_catalog.pg_foreign_data_wrapper'::pg_catalog.regclass, o.oid, NULL, o.fdwowner, o.fdwacl, 'F'::pg_catalog."char",
-        pg_catalog.md5(o.fdwoptions::pg_catalog.text) FROM pg_catalog.pg_foreign_data_wrapper AS o
+        NULL, CASE WHEN o.fdwoptions IS NOT NULL THEN :options_wrapper END, NULL FROM pg_catalog.pg_foreign_data_wrapper AS o
     UNION ALL SELECT 'pg_catalog.pg_foreign_server'::pg_catalog.regclass, o.oid, NULL, o.srvowner, o.srvacl, 'S'::pg_catalog."char",
-        pg_catalog.md5(o.srvoptions::pg_catalog.text) FROM pg_catalog.pg_foreign_server AS o
+        NULL, CASE WHEN o.srvoptions IS NOT NULL THEN :options_server END, (
+            SELECT pg_catalog.jsonb_agg(CASE WHEN u.umuser OPERATOR(pg_catalog.=) 0::pg_catalog.oid THEN '' ELSE u.usename::pg_catalog.text END)
+            FROM pg_catalog.pg_user_mappings AS u WHERE u.srvid OPERATOR(pg_catalog.=) o.oid) FROM pg_catalog.pg_foreign_server AS o
     UNION ALL SELECT 'pg_catalog.pg_language'::pg_catalog.regclass, o.oid, NULL, o.lanowner, o.lanacl, 'l'::pg_catalog."char",
-        NULL FROM pg_catalog.pg_language AS o
+        NULL, NULL, NULL FROM pg_catalog.pg_language AS o
     UNION ALL SELECT 'pg_catalog.pg_am'::pg_catalog.regclass, o.oid, NULL, NULL, NULL, NULL,
-        o.amhandler::pg_catalog.regproc::pg_catalog.text FROM pg_catalog.pg_am AS o
+        o.amhandler::pg_catalog.regproc::pg_catalog.text, NULL, NULL FROM pg_catalog.pg_am AS o
     UNION ALL SELECT 'pg_catalog.pg_transform'::pg_catalog.regclass, o.oid, NULL, NULL, NULL, NULL,
-        NULL FROM pg_catalog.pg_transform AS o
+        NULL, NULL, NULL FROM pg_catalog.pg_transform AS o
 ) AS o
 LEFT JOIN space AS s ON s.oid OPERATOR(pg_catalog.=) o.space
 LEFT JOIN said AS d ON d.objoid OPERATOR(pg_catalog.=) o.oid AND d.classoid OPERATOR(pg_catalog.=) o.classid AND d.objsubid OPERATOR(pg_catalog.=) 0

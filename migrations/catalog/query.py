@@ -13,7 +13,17 @@ PUBLISHES_SCHEMAS_SINCE = 150000
 PUBLISHES_GENERATED_SINCE = 180000
 
 _STATEMENTS = named_statements("migrations.catalog", "catalog.sql")
-_NO_BRANCH = ("look", "probe", "common", "odd", "sorted", "grants", "settled")
+_NO_BRANCH = ("look", "probe", "common", "odd", "sorted", "told", "grants", "settled")
+
+HARMLESS = (
+    "analyze_sampling", "async_capable", "batch_size", "column_name", "dbname", "delimiter",
+    "encoding", "escape", "extensions", "fdw_startup_cost", "fdw_tuple_cost", "fetch_size",
+    "filename", "force_not_null", "force_null", "format", "header", "host", "hostaddr",
+    "keep_connections", "key", "null", "parallel_abort", "parallel_commit", "port", "quote",
+    "schema", "schema_name", "sslmode", "table", "table_name", "truncatable", "updatable",
+    "use_remote_estimate",
+)  # fmt: skip
+"""Options of postgres_fdw, file_fdw, and others by the same names, that hold no secret."""
 
 _COMMITTED = """CASE WHEN pg_catalog.mod(
     changed.by::pg_catalog.text::bigint OPERATOR(pg_catalog.-)
@@ -102,6 +112,10 @@ def _expressions(version: int) -> dict[str, SqlValue]:
         "options_toast": _sorted("t.reloptions"),
         "options_index": _sorted("x.reloptions"),
         "options_column": _sorted("a.attoptions"),
+        "options_foreign_table": _told("f.ftoptions"),
+        "options_foreign_column": _told("a.attfdwoptions"),
+        "options_wrapper": _told("o.fdwoptions"),
+        "options_server": _told("o.srvoptions"),
         "index_state": _INDEX_STATE,
         "plain_nulls": Expression(
             "AND NOT i.indnullsnotdistinct" if version >= PUBLISHES_SCHEMAS_SINCE else ""
@@ -148,6 +162,12 @@ _GENERATED_PUBLISHED = Expression(
 def _sorted(options: str) -> Expression:
     """Storage options, in an order of their own."""
     return Expression(bind(_STATEMENTS["sorted"], {"options": Expression(options)}))
+
+
+def _told(options: str) -> Expression:
+    """Options of what lies elsewhere, without the values of those that may be secrets."""
+    values = {"options": Expression(options), "harmless": f"{{{','.join(HARMLESS)}}}"}
+    return Expression(bind(_STATEMENTS["told"], values))
 
 
 def _grants(acl: str) -> str:

@@ -27,7 +27,7 @@ from migrations.model.folder_history import schema_of
 from migrations.target.binary_copy import RowStream
 from migrations.target.session import DRIVER_ERRORS, Connection, server_version, set_later
 
-FORM = 2
+FORM = 3
 """Changes when the same catalog would give other lines."""
 SNAPSHOT_MAX_BYTES = 64 * 2**20
 """Of the canonical form: 20,000 tables of ten columns take 50 MB."""

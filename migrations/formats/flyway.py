@@ -9,6 +9,8 @@
     1__name.sql                          no prefix: when the format is named, and no file of the
                                          folder has one; else left alone, as Flyway does
 
+    NTV2__name.sql                       another prefix: left alone with a note, as Flyway does
+
 - Subfolders are read too, as one history. The same version twice is an error: name the folder of
   PostgreSQL's files where there are several kinds of servers.
 - Every file is one section. In `<file>.conf`, `executeInTransaction=false` lets it commit statement
@@ -39,7 +41,7 @@ from migrations.formats.encoding import text_of, text_or_fault
 from migrations.formats.flyway_settings import settings_of
 from migrations.formats.folder_reader import FolderReader
 from migrations.formats.history_table import HistoryTable
-from migrations.formats.naming import description, without_version
+from migrations.formats.naming import description, with_strays, without_version
 from migrations.formats.native import is_ours
 from migrations.formats.sections import Body, Built, build
 from migrations.formats.variables import fill, undeclared
@@ -52,6 +54,7 @@ _SQL = ".sql"
 _CONF = ".sql.conf"
 _CODE = (".java", ".kt", ".class", ".groovy", ".scala")
 _NAMED = re.compile(r"(?P<kind>[VUB]?)(?P<version>[0-9]+(?:[._][0-9]+)*)(?:__(?P<name>.*))?")
+_OTHER_PREFIX = re.compile(r"[A-Za-z]{2,}[0-9]+(?:[._][0-9]+)*__.*")
 _REPEATABLE = re.compile(r"R__(?P<name>.+)")
 _NEAR_MISS = re.compile(r"[VUBvub][0-9]|[rR]_|.*__")
 _MARKED = re.compile(r"(?:[VB][0-9]+(?:[._][0-9]+)*|R)__.*")
@@ -66,6 +69,7 @@ _CALLBACK = re.compile(
 _IDLE = frozenset({"Clean", "Info", "Validate", "Baseline", "Repair", "Deploy"})
 """What callbacks may be of that no migration calls."""
 _OWN = "flyway:"
+_LEFT = "has none of Flyway's prefixes"
 _NAME_REMEDY = "Name it like V2__add_email.sql, U2__add_email.sql or R__views.sql"
 
 
@@ -131,7 +135,8 @@ class Flyway(FolderReader):
         baselines = [_migration(one, None, settings, reading) for one in named if one.kind == "B"]
         repeatables = [_repeatable(one, settings, reading) for one in named if one.kind == "R"]
         found = [*_with_baselines(loaded, baselines), *sorted(repeatables, key=description)]
-        return [HISTORY.noted(migration) for migration in found]
+        left_alone = {file.name: _LEFT for file in files if _has_other_prefix(file.name)}
+        return with_strays([HISTORY.noted(migration) for migration in found], left_alone)
 
 
 def _base(name: str) -> str:
@@ -164,6 +169,10 @@ def _is_ours(base: str) -> bool:
     return any(rule.match(stem) for rule in (_NAMED, _NEAR_MISS)) or _callback(stem) is not None
 
 
+def _has_other_prefix(name: str) -> bool:
+    return _OTHER_PREFIX.fullmatch(stem := _stem(name) or "") is not None and not _callback(stem)
+
+
 def _callback(stem: str) -> str | None:
     """What the callback of that name is of; `None` when it is none."""
     found = _CALLBACK.fullmatch(stem.partition("__")[0])
@@ -184,6 +193,8 @@ def _named(file: SourceFile) -> _Named | None:
         )
     if (of := _callback(stem)) is not None:
         _refuse_callback(file, of)
+        return None
+    if _has_other_prefix(file.name):
         return None
     if found := _REPEATABLE.fullmatch(stem):
         return _Named("R", f"R__{found['name']}", found["name"], file)

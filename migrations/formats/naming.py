@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
 
@@ -120,3 +120,12 @@ def apart(loaded: Sequence[Migration], stem: Callable[[Migration], str]) -> list
         else migration
         for migration in loaded
     ]
+
+
+def with_strays(loaded: Sequence[Migration], left_alone: Mapping[str, str]) -> list[Migration]:
+    """The migrations; the newest, which most plans name, says what was left alone, and why."""
+    if not loaded:
+        return []
+    notes = [f"{name}: {why}, and is left alone" for name, why in left_alone.items()]
+    newest = replace(loaded[-1], notes=(*loaded[-1].notes, *notes))
+    return [*loaded[:-1], newest]

@@ -20,9 +20,12 @@
   runs in the place of everything before it, and never elsewhere.
 - Of `001_name.postgres.sql` and `001_name.mysql.sql` ours counts: `migrations.formats.pairs`.
 - Folders with a `migration.sql` whose versions are dates or times run in the order of their names,
-  as Prisma has it: a date alone comes behind the times of its day.
+  as Prisma has it: a date alone comes behind the times of its day. Those with an `up.sql` run in
+  the order of their dates as text, as Diesel has it: `2020-12-7` comes behind `2020-12-15`.
 - Where Drizzle's journal lists two files of one number, or two of Prisma's folders have one time,
   the whole names are the versions of both; elsewhere that is an error.
+- A BEGIN that nothing commits is left out: sqlx and Diesel, which have no marks, have begun a
+  transaction before, and commit it.
 - A file may be empty or hold only comments: a migration that does nothing.
 - Files of our own format may stand among them, if the folder did not begin with one: in a folder
   that did, a file without markers is one of ours whose markers are missing, and an error.
@@ -54,6 +57,7 @@ from migrations.formats.naming import (
     is_sql,
     ordered,
     refuse_programs,
+    with_strays,
     without_version,
 )
 from migrations.formats.native import is_ours
@@ -73,7 +77,7 @@ _DATED = re.compile(
 )
 _LONG = re.compile(r"[0-9]{8}")
 """Of versions that begin so, the order of names is that of dates and times."""
-_SPACED = re.compile(r"([vV]?[0-9]+(?:\.[0-9]+)*)[ .]+(.+)", re.DOTALL)
+_SPACED = re.compile(r"([vV]?[0-9]+(?:\.[0-9]+)*)[ .]+(?![0-9.]+\Z)(.+)", re.DOTALL)
 _OTHER_TOOLS = re.compile(
     rb"^[ \t]*--+[ \t]*(?:\+[ \t]*(?:migrate|goose)\b|migrate:(?:up|down)\b)",
     re.IGNORECASE | re.MULTILINE,
@@ -148,9 +152,11 @@ class Plain:
         loaded = ordered(loaded)
         if of_prisma and all(_LONG.match(one.version) for one in loaded):
             loaded.sort(key=_stem)
+        elif all(_is_of_diesel(one) for one in loaded):
+            loaded.sort(key=lambda one: one.version.replace("-", ""))
         noted = [_noted(migration) for migration in loaded]
         found = by_journal(noted, journal) if journal else noted
-        return _with_strays(_with_checkpoints(found), left_alone)
+        return with_strays(_with_checkpoints(found), left_alone)
 
     def rebuild(
         self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
@@ -241,7 +247,7 @@ def _reader(metadata: Mapping[str, SourceFile]) -> Callable[[Half], Body]:
     """What reads the text of a file, by what Diesel's metadata says of its folder."""
 
     def body(one: Half) -> Body:
-        found = _broken(body_of(one))
+        found = replace(_broken(body_of(one)), committed=True)
         said = metadata.get(one.place)
         if said is None or runs_in_transaction(said):
             return found
@@ -271,6 +277,13 @@ def _with_checkpoints(loaded: Sequence[Migration]) -> list[Migration]:
     ]
 
 
+def _is_of_diesel(migration: Migration) -> bool:
+    """Whether it stands in a folder that is called by a date, in a file for each way."""
+    folder, _, base = migration.files[0].name.rpartition("/")
+    dated = _LONG.match(migration.version.replace("-", ""))
+    return bool(folder and dated) and base.lower() != WHOLE
+
+
 def _stem(migration: Migration) -> str:
     """The whole name of a migration's file, or of its folder."""
     name = migration.files[0].name
@@ -293,15 +306,6 @@ def _is_stray(name: str) -> bool:
     """Whether neither a file's name nor its folder's carries a version."""
     stem = base_name(name)[: -len(SUFFIX)]
     return not _is_part(name) and version_in(stem) is None
-
-
-def _with_strays(loaded: Sequence[Migration], left_alone: Mapping[str, str]) -> list[Migration]:
-    """The migrations; the newest, which most plans name, says what was left alone, and why."""
-    if not loaded:
-        return []
-    notes = [f"{name}: {why}, and is left alone" for name, why in left_alone.items()]
-    newest = replace(loaded[-1], notes=(*loaded[-1].notes, *notes))
-    return [*loaded[:-1], newest]
 
 
 def _broken(body: Body) -> Body:

@@ -72,10 +72,11 @@ class Body:
 
     `hashed` is what the checksum is taken from. `placeholder` finds what is to be filled. A section
     is `loose` when its format promises no transaction: then it runs step by step where it uses a
-    value of an enum that it has just added, which no single transaction may. One that is `batched`
-    runs inside of transactions, and may begin and end none. `down` says that the
-    section takes back what an up did: nobody but its author is to blame if it cannot run;
-    `ours` that the file is in our own format. `fault` is why there is no text.
+    value of an enum that it has just added, which no single transaction may. One that is
+    `committed` may have been written for a tool that commits what the text leaves open. One that is
+    `batched` runs inside of transactions, and may begin and end none. `down` says that the section
+    takes back what an up did: nobody but its author is to blame if it cannot run; `ours` that the
+    file is in our own format. `fault` is why there is no text.
     """
 
     text: str
@@ -86,6 +87,7 @@ class Body:
     verify: bool = False
     placeholder: re.Pattern[str] = PLACEHOLDER
     loose: bool = False
+    committed: bool = False
     down: bool = False
     ours: bool = False
     batched: bool = False
@@ -165,13 +167,15 @@ def _built(body: Body, checksum: str, reading: Reading) -> Built:
             verify=body.verify,
             foreign=not body.ours,
             begun=None if body.batched else not body.loose and body.options.transaction,
+            ended=body.committed and body.options.transaction,
+            alone=not body.options.transaction,
             pattern=body.placeholder,
         )
     except PsqlScriptError as error:
         if _RESTRICTS.search(body.text):
             return _unrestricted(body, checksum, reading)
         return as_program(body, error, reading)
-    options = body.options
+    options = replace(body.options, isolation=reads.isolation)
     if reads.wrapper:
         # Its author wanted one transaction; where a statement forbids that, it runs step by step.
         options = replace(options, transaction=True)
@@ -285,6 +289,11 @@ def _notes(body: Body, section: Section, reads: Reads) -> Iterator[str]:
         yield (
             f"{body.file}:{first}: BEGIN, and COMMIT on line {last}, stand around the whole "
             "section and are left out: it has a transaction of its own"
+        )
+    if reads.isolated:
+        yield (
+            f"{body.file}:{reads.isolated}: the section's own transaction is {reads.isolation}, "
+            "too; one that cannot be serialized is tried again"
         )
     outside = [one for one in section.statements if one.kind is StatementKind.OUTSIDE]
     if reads.control:

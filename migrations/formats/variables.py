@@ -25,6 +25,7 @@ from typing import NamedTuple
 from migrations.errors import LoadError, SqlSyntaxError, VariableError
 from migrations.formats.bound_values import first_unbound
 from migrations.model.migration import Statement
+from migrations.sql.isolation import USUAL
 from migrations.sql.statements import Script, script, split
 
 NAME = r"[A-Za-z_][A-Za-z0-9_.:-]*"
@@ -65,7 +66,9 @@ class Reads(NamedTuple):
     control: tuple[int, ...] = ()
     """Lines of others that were left out."""
     apart: int | None = None
-    """As `statements.Script` has it."""
+    """As `statements.Script` has it, and so are these two."""
+    isolation: str = USUAL
+    isolated: int | None = None
 
 
 def read(
@@ -77,6 +80,8 @@ def read(
     verify: bool = False,
     foreign: bool = False,
     begun: bool | None = None,
+    ended: bool = False,
+    alone: bool = False,
     pattern: re.Pattern[str] = PLACEHOLDER,
 ) -> Reads:
     """Fill the declared placeholders of `sql`, and split it as `statements.script` does.
@@ -92,17 +97,24 @@ def read(
             found = Script(split(text.filled, file=file, first_line=first_line, verify=True))
         else:
             found = script(
-                text.filled, file=file, first_line=first_line, foreign=foreign, begun=begun
+                text.filled,
+                file=file,
+                first_line=first_line,
+                foreign=foreign,
+                begun=begun,
+                ended=ended,
+                alone=alone,
             )
     except LoadError as error:
         raise _explained(error, text, file, first_line, pattern) from None
-    statements, wrapper, control, apart = found
+    statements, wrapper, control, apart, isolation, isolated = found
     if text.longer:
         statements = tuple(replace(one, line=text.line(one.line, first_line)) for one in statements)
         wrapper = wrapper and (text.line(wrapper[0], first_line), text.line(wrapper[1], first_line))
         control = tuple(text.line(line, first_line) for line in control)
         apart = apart and text.line(apart, first_line)
-    return Reads(statements, text.names, text.left, wrapper, control, apart)
+        isolated = isolated and text.line(isolated, first_line)
+    return Reads(statements, text.names, text.left, wrapper, control, apart, isolation, isolated)
 
 
 class Filled(NamedTuple):

@@ -13,6 +13,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from migrations.lint.constraint_names import ENDINGS, constraint_name
 from migrations.sql.grammar import RawStatement, definition_names, tree
 
 SERIALS = {
@@ -26,15 +27,6 @@ SERIALS = {
 """Words that stand for a type and a sequence."""
 KEYS = (tree.CONSTR_PRIMARY, tree.CONSTR_UNIQUE)
 _CONDITIONS = (tree.CONSTR_CHECK, tree.CONSTR_NOTNULL)
-_ENDINGS = {
-    tree.CONSTR_PRIMARY: "pkey",
-    tree.CONSTR_UNIQUE: "key",
-    tree.CONSTR_FOREIGN: "fkey",
-    tree.CONSTR_CHECK: "check",
-    tree.CONSTR_EXCLUSION: "excl",
-    tree.CONSTR_NOTNULL: "not_null",
-}
-"""How PostgreSQL ends the names of constraints that are given none."""
 _HOME = ("public", "pg_catalog")
 """Schemas that are left out of names: where things are looked up anyway."""
 
@@ -133,6 +125,8 @@ class FolderCatalog:
         self.dropped: set[str] = set()
         self.checked_domains: set[str] = set()
         """Domains that not every value of the type under them fits."""
+        self.volatile: set[str] = set()
+        """Functions that may say something else each time, without their schema."""
         self.taken = 0
         self.places: dict[int, str] = {}
         """In which file each statement stands that made something for certain."""
@@ -243,8 +237,16 @@ class FolderCatalog:
             self.made_by.setdefault(name_of(node.view), self._by)
 
     def _function(self, node: Any) -> None:
+        name = definition_names(node.funcname)
         if not node.replace:
-            self.made_by.setdefault(joined(definition_names(node.funcname)), self._by)
+            self.made_by.setdefault(joined(name), self._by)
+        said = {
+            o.def_elem.arg.string.sval for o in node.options if o.def_elem.defname == "volatility"
+        }
+        if said & {"immutable", "stable"}:
+            self.volatile.discard(name[-1])
+        else:
+            self.volatile.add(name[-1])
 
     def _schema(self, node: Any) -> None:
         if not node.if_not_exists:
@@ -352,13 +354,10 @@ def constraint_columns(constraint: Any, column: str = "") -> tuple[str, ...]:
 
 def _constrain(table: KnownTable, constraint: Any, column: str = "") -> None:
     kind = constraint.contype
-    ending = _ENDINGS.get(kind)
-    if ending is None:
+    if kind not in ENDINGS:
         return
     columns = constraint_columns(constraint, column)
-    base = table.name.rpartition(".")[2]
-    middle = () if kind == tree.CONSTR_PRIMARY else columns
-    name = constraint.conname or "_".join([base, *middle, ending])
+    name = constraint_name(table.name, constraint, columns)
     table.constraints[name] = KnownConstraint(
         kind,
         columns,

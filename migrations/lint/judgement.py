@@ -100,7 +100,7 @@ class LintQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What came of it. `unseen` are migrations that are programs, which no rule can read."""
+    """What came of it. `unseen` are programs, which no rule can read: migrations, DO blocks."""
 
     findings: tuple[LintFinding, ...]
     ignored: tuple[tuple[LintFinding, str], ...] = ()
@@ -285,6 +285,8 @@ class _Walk:
     def _see(self, case: Case) -> None:
         """Tell what a trace has seen, and no rule has found."""
         evidence, place = self._question.evidence, (case.migration.version, case.number)
+        if case.is_code and (evidence is None or evidence.effects(*place) is None):
+            self.unseen.append(f"{case.migration.label}, line {case.statement.line}")
         if evidence is None:
             return
         large = evidence.large(*place)

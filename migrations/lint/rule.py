@@ -64,6 +64,11 @@ class Case:
         return self.raw.node
 
     @property
+    def is_code(self) -> bool:
+        """Whether it runs code, which no rule looks into: a DO block, a procedure."""
+        return self.raw.field in ("do_stmt", "call_stmt")
+
+    @property
     def gives_up(self) -> bool:
         """Whether its author said that it gives up soon where it does not get its lock."""
         given = self.section.options.lock_timeout_s
@@ -170,3 +175,31 @@ def called_functions(node: Any) -> list[tuple[str, int]]:
         for call in descend(node)
         if isinstance(call, tree.FuncCall) and call.funcname
     ]
+
+
+def configured(case: Case, *names: str) -> list[tuple[str, str, bool, int]]:
+    """What a SELECT sets by set_config(): setting, value, for the whole session or not, where."""
+    if "set_config" not in case.statement.text:
+        return []
+    found = []
+    for call in descend(case.node):
+        if (
+            isinstance(call, tree.FuncCall)
+            and len(call.args) == 3
+            and (call.funcname[-1].string.sval == "set_config")
+        ):
+            name = call.args[0].a_const.sval.sval.lower()
+            if name in names:
+                value, left = call.args[1].a_const.sval.sval, _is_false(call.args[2])
+                found.append((name, value, left, call.location))
+    return found
+
+
+def _is_false(argument: Any) -> bool:
+    """Whether it is the constant `false`, as a word or as a text."""
+    if argument.HasField("type_cast"):
+        argument = argument.type_cast.arg
+    constant = argument.a_const
+    if constant.HasField("sval"):
+        return constant.sval.sval.lower() in ("f", "false", "off", "no", "n", "0")
+    return bool(constant.HasField("boolval") and not constant.boolval.boolval)

@@ -13,17 +13,16 @@ import json
 import os
 import re
 import shutil
-import signal
 import sys
 import tempfile
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from migrations.child_process import end_group
 from migrations.lint.rules import BY_SQUAWK
 from migrations.lint.rules.style import LEFT_ALONE
 from migrations.model.migration import Migration
@@ -217,7 +216,5 @@ async def _output(program: str, arguments: Sequence[str], folder: Path) -> tuple
                 raise _Unusable("squawk says more than can be read")
         code = await process.wait()
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        await end_group(process)
     return code, said.decode(errors="replace")

@@ -42,6 +42,8 @@ class Options:
     lock_timeout_s: float | None = None
     statement_timeout_s: float | None = None
     role: str | None = None
+    isolation: str = "READ COMMITTED"
+    """The level of its transactions; it comes from the text, and not from the marker."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@
     0001-init.sql, 1_init.sql           any number
     1.2.3_init.sql, v2_init.sql         numbers with dots or dashes, an optional v before them
     2026-01-31_init.sql                 a date
-    2026-01-02-030405_init, 2014_10_12_000000_init
+    2026-01-02-030405_init, 2014_10_12_000000_init, 2026-1-2-030405_init
                                         a date with its time, the same as the 14 digits
 
 Versions are compared number by number, so 2 comes before 10 and `1`, `01` and `1.0` are the same.
@@ -22,7 +22,9 @@ _VERSION = r"[vV]?[0-9]+(?:[.-][0-9]+)*"
 _UNDERSCORED = re.compile(rf"({_VERSION})(?:_(.+))?", re.DOTALL)
 _DASHED = re.compile(r"([vV]?[0-9]+)-(.+)", re.DOTALL)
 _DATED = re.compile(
-    r"(?P<date>[0-9]{4}[-_][0-9]{2}[-_][0-9]{2})(?:[T_-](?P<time>[0-9]{6})(?![0-9]))?(?![0-9])"
+    r"(?P<date>[0-9]{4}[-_][0-9]{2}[-_][0-9]{2}"
+    r"|(?:19|20)[0-9]{2}-[0-9]{1,2}-[0-9]{1,2}(?=-[0-9]{6}(?![0-9])))"
+    r"(?:[T_-](?P<time>[0-9]{6})(?![0-9]))?(?![0-9])"
 )
 _NAMED = re.compile(r"(?P<numbers>[vV]?[0-9][0-9._-]*)(?P<name>.*)", re.DOTALL)
 _NUMBER = re.compile(r"[0-9]+")
@@ -54,7 +56,7 @@ def version_key(version: str) -> tuple[int, ...]:
 
 def _moment(dated: re.Match[str]) -> int:
     """A date and its time as one number; a date alone comes just before its midnight."""
-    date = "".join(_NUMBER.findall(dated["date"]))
+    date = "".join(number.zfill(2) for number in _NUMBER.findall(dated["date"]))
     return int(date + dated["time"]) if dated["time"] else int(date + _MIDNIGHT) - 1
 
 

@@ -209,6 +209,9 @@ class Observer(Protocol):
     def blocker_cancelled(self, by: str, waiting_s: float, said: str) -> None:
         """What stood in the way was cancelled by us, after so long; `said` is what came of it."""
 
+    def given_up(self, waiting_s: float) -> None:
+        """A statement that had waited for so long was cancelled by us, and fails."""
+
     def going_on(self) -> None:
         """What a statement has waited for is there, and it works."""
 
@@ -254,6 +257,9 @@ class Silence:
         """Ignore."""
 
     def blocker_cancelled(self, by: str, waiting_s: float, said: str) -> None:
+        """Ignore."""
+
+    def given_up(self, waiting_s: float) -> None:
         """Ignore."""
 
     def going_on(self) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+import asyncpg
 
 from migrations.target.session import Connection
 
@@ -53,7 +56,8 @@ REFERENCES = """
             JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.confrelid AND a.attnum = k.n
             ORDER BY k.at) AS keys
     FROM pg_catalog.pg_constraint AS c
-    WHERE c.conrelid = pg_catalog.to_regclass($1) AND c.contype = 'f' AND c.confrelid <> c.conrelid
+    WHERE c.conrelid = pg_catalog.to_regclass($1) AND c.contype = 'f'
+        AND (c.confrelid = c.conrelid) = $2
     ORDER BY pg_catalog.cardinality(c.conkey) DESC, c.oid
 """
 CONDITIONS = """
@@ -132,6 +136,8 @@ class TableDemands:
 
     columns: tuple[RowColumn, ...]
     references: tuple[RowReference, ...] = ()
+    to_itself: tuple[RowReference, ...] = ()
+    """Those to other rows of the same table."""
     keys: tuple[tuple[str, ...], ...] = ()
     conditions: tuple[RowCondition, ...] = ()
 
@@ -149,18 +155,23 @@ async def demands_of(connection: Connection, place: str) -> TableDemands:
     columns = tuple(RowColumn(**dict(row)) for row in await connection.fetch(COLUMNS, place))
     if not columns:
         return TableDemands(())
-    references = await connection.fetch(REFERENCES, place)
+    references = await connection.fetch(REFERENCES, place, False)
+    to_itself = await connection.fetch(REFERENCES, place, True)
     keys = await connection.fetch(KEYS, place)
     conditions = await connection.fetch(CONDITIONS, place)
     return TableDemands(
         columns,
-        tuple(
-            RowReference(tuple(row["columns"]), row["parent"], tuple(row["keys"]))
-            for row in references
-        ),
+        _references(references),
+        _references(to_itself),
         tuple(tuple(row["columns"]) for row in keys),
         tuple(
             RowCondition(tuple(row["columns"]), row["expression"], row["of_domain"])
             for row in conditions
         ),
+    )
+
+
+def _references(rows: Iterable[asyncpg.Record]) -> tuple[RowReference, ...]:
+    return tuple(
+        RowReference(tuple(row["columns"]), row["parent"], tuple(row["keys"])) for row in rows
     )

@@ -3,6 +3,7 @@
 ```
 columns by themselves       a value of their own type, as many nulls and different ones as wanted
 references                  a row of the other table: all columns that refer to it take the same one
+references to itself        an earlier row, or itself; nothing where its key is not known beforehand
 keys of several columns     one of them counts, or all together do, like the digits of a number
 conditions                  the first values, of those that the columns might take, that they let in
 ```
@@ -95,6 +96,7 @@ class _Making:
         self._wanted = wanted
         self._columns = {one.name: one for one in demands.columns}
         self._reference = _references(demands)
+        self._to_itself = {name: one for one in demands.to_itself for name in one.columns}
         self._turn = {name: self._own_turn(at, name) for at, name in enumerate(self._columns)}
         firsts: dict[int, str] = {}
         for name, reference in self._reference.items():
@@ -140,6 +142,8 @@ class _Making:
         value = self._value(name, turn)
         if value is not None:
             yield self._with_nulls(column, value)
+        if name in self._to_itself and name not in self._reference:
+            return
         if (reference := self._reference.get(name)) is not None:
             # Of several columns each would be another row's.
             for more in range(_OTHERS + 1 if len(reference.columns) == 1 else 1):
@@ -155,6 +159,8 @@ class _Making:
             return fixed
         column = self._columns[name]
         if (reference := self._reference.get(name)) is None:
+            if name in self._to_itself:
+                return self._of_own(name)
             value = plain(column, turn)
             return None if value is None else f"({value})::{column.type}"
         key = reference.keys[reference.columns.index(name)]
@@ -173,6 +179,14 @@ class _Making:
         if not same:
             return bind(OF_PARENT, known)
         return bind(OF_FITTING_PARENT, {**known, "same": Expression(" AND ".join(same))})
+
+    def _of_own(self, name: str) -> str | None:
+        """The key of an earlier row, or of the first its own; `None` where nobody knows it yet."""
+        reference = self._to_itself[name]
+        key = reference.keys[0]
+        if len(reference.keys) > 1 or key == name or self._columns[key].given:
+            return None
+        return self._value(key, self._turn[key].replace(ROW, f"(({ROW} + 1) / 2)"))
 
     def _with_nulls(self, column: RowColumn, value: str) -> str:
         shape = self._wanted.shapes.get(column.name, ColumnShape(column.name))

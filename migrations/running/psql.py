@@ -35,6 +35,7 @@ from pathlib import Path
 
 import asyncpg
 
+from migrations.child_process import end_group, signal_group
 from migrations.clock import Clock, elapsed_ms
 from migrations.errors import InDoubt
 from migrations.model.attempt import Failure, FailureClass
@@ -303,13 +304,14 @@ async def _ended(
         await process.wait()
         had_session = forgetting.done()
     except asyncio.CancelledError:
-        _signal(process, signal.SIGINT)
+        signal_group(process, signal.SIGINT)
         try:
             async with clock.timeout(INTERRUPT_GRACE_S):
+                # It cannot end while what it says is not read.
+                await _said(process)
                 await process.wait()
         except TimeoutError:
-            _signal(process, signal.SIGKILL)
-            await process.wait()
+            await end_group(process)
         raise
     finally:
         forgetting.cancel()
@@ -325,13 +327,6 @@ async def _said(process: asyncio.subprocess.Process) -> bytes:
     while more := await process.stderr.read(SAID_MAX_BYTES):
         said = (said + more)[-SAID_MAX_BYTES:]
     return said
-
-
-def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    try:
-        os.killpg(process.pid, number)
-    except ProcessLookupError:
-        return
 
 
 def _failed(place: PsqlPlace, program: Program, said: str) -> StatementFailed:

@@ -134,8 +134,7 @@ def _with_blocker(target: Target, failed: StatementFailed) -> Failure:
     match failed.cause:
         case asyncpg.LockNotAvailableError():
             return replace(failed.failure, blocker=target.lookout.seen())
-        case asyncpg.QueryCanceledError() if target.lookout.gave_up:
-            why, target.lookout.gave_up = target.lookout.gave_up, ""
+        case asyncpg.QueryCanceledError() if why := target.lookout.given_up():
             return replace(failed.failure, kind=FailureClass.LOCK_TIMEOUT, message=why)
         case asyncpg.QueryCanceledError():
             return replace(failed.failure, blocker=target.lookout.seen_now())

@@ -50,6 +50,14 @@ _LEFT_OVER = """
 """
 
 
+_END_OURS = """
+    SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity AS a
+    WHERE a.datname OPERATOR(pg_catalog.=) $1 AND a.usename OPERATOR(pg_catalog.=) current_user
+"""
+_DROPS_MOST = 5
+"""How often it is asked, 5 s each, until whoever is not ours to end has gone."""
+
+
 @dataclass(frozen=True, slots=True)
 class ScratchDatabase:
     """A database to try things in. `settings` is how its owner logs in, an ordinary role.
@@ -222,10 +230,25 @@ async def _dropped(server: ConnectionSettings, database: str, made_roles: list[s
     with suppress(Unreachable, *DRIVER_ERRORS):
         admin = await open_session(server, application_name=APPLICATION_NAME)
         try:
-            await admin.execute(f"DROP DATABASE IF EXISTS {quote_ident(database)} WITH (FORCE)")
+            await _drop_database(admin, database)
             for role in reversed(made_roles):
                 # One that was used in another database meanwhile stays.
                 with suppress(asyncpg.PostgresError):
                     await admin.execute(f"DROP ROLE IF EXISTS {quote_ident(role)}")
         finally:
             await close_session(admin)
+
+
+async def _drop_database(admin: Connection, database: str) -> None:
+    """Drop it, whoever is in it."""
+    drop = f"DROP DATABASE IF EXISTS {quote_ident(database)}"
+    try:
+        await admin.execute(f"{drop} WITH (FORCE)")
+    except asyncpg.InsufficientPrivilegeError:
+        # A worker of autovacuum is not ours to end. Without FORCE the server ends those itself, and
+        # waits a while for all others.
+        await admin.execute(_END_OURS, database)
+        for _ in range(_DROPS_MOST):
+            with suppress(asyncpg.ObjectInUseError):
+                await admin.execute(drop)
+                return

@@ -18,6 +18,7 @@ postgast wraps libpg_query (the PostgreSQL 18 grammar). Facts this module hides,
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from enum import Enum
@@ -172,29 +173,22 @@ def _parsed_with_room(sql: str) -> tree.ParseResult:
             threading.stack_size(before)
 
 
-def masked(sql: str, spans: list[tuple[int, int]]) -> list[str]:
-    """The text of each byte span with literals as `$1`, `$2`, … and without comments.
+def masked(sql: str, values: Collection[int] = ()) -> str:
+    """A text that was parsed before, with literals as `$1`, `$2`, … and without comments.
 
-    `spans` are ascending and do not overlap; `sql` has been parsed before.
+    At the byte offsets of `values` stand words that are values, too.
     """
     data = sql.encode()
-    found = [token for token in postgast.scan(sql).tokens if token.token in _MASKED]
-    pieces: list[str] = []
-    following = 0
-    for start, end in spans:
-        out, at, count = [], start, 0
-        while following < len(found) and (token := found[following]).start < end:
-            following += 1
-            if token.start < start:
-                continue
+    out, at, count = [], 0, 0
+    for token in postgast.scan(sql).tokens:
+        if token.token in _MASKED or token.start in values:
             out.append(data[at : token.start])
             at = token.end
             if token.token not in _COMMENTS:
                 count += 1
                 out.append(b"$%d" % count)
-        out.append(data[at:end])
-        pieces.append(b"".join(out).decode().strip())
-    return pieces
+    out.append(data[at:])
+    return b"".join(out).decode().strip()
 
 
 def colons(sql: str) -> list[int]:

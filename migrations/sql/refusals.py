@@ -17,6 +17,7 @@ from migrations.model.folder_history import JOURNAL_SCHEMA
 from migrations.model.migration import StatementKind
 from migrations.sql.classify import reindexes_concurrently
 from migrations.sql.grammar import RawStatement, descend, plpgsql, tree, words
+from migrations.sql.isolation import USUAL, forbidden, level_in
 from migrations.sql.own_schema import (
     acts_on_role,
     names_schema,
@@ -33,17 +34,24 @@ _TRANSACTION_REMEDY = (
     "COMMIT that belong together are taken off; to commit between statements, mark the section "
     "as one without a transaction (`-- +migrate Up notransaction`)"
 )
-_OURS_REMEDY = (
-    "Leave it out: the transaction of a migration has begun before, as one that is READ COMMITTED "
-    "and READ WRITE; what others must not change meanwhile is locked with LOCK TABLE"
+_WRITES_REMEDY = (
+    "Leave it out: the transaction of a migration is READ WRITE, because the row of the journal "
+    "that says that it is done is written in it"
 )
+_FIRST_REMEDY = (
+    "Write it as the first statement of a transaction of Up or Down, or as BEGIN ISOLATION LEVEL "
+    "…: behind the first query the server takes none; Verify and batches have no level of their own"
+)
+_SNAPSHOT_REMEDY = "Leave it out: a snapshot belongs to another session, and is gone with it"
 _BODY_REMEDY = (
     "Let the caller commit: a body that commits cannot run inside a migration's transaction"
 )
 _BLOCK_REMEDY = (
     "Let the caller commit: a crash in the middle would leave nobody knowing how far it came; a "
     "loop over rows is a data migration (`-- +migrate Data table=… key=…`, a file of its own in "
-    "any folder), which commits each batch with its progress"
+    "any folder), which commits each batch with its progress; in a section without a transaction "
+    "(`-- +migrate Up notransaction`, or the mark of the folder's tool) a block may commit, and "
+    "runs again from its beginning if it breaks off"
 )
 _VERIFY_REMEDY = (
     "Write a SELECT whose first column is true in every row, or a DO block with ASSERT; "
@@ -95,15 +103,23 @@ ROLE_REFUSAL = StatementRefusal("changes the role that the migration runs as", _
 
 
 def refusal(
-    statement: RawStatement, text: str, kind: StatementKind, verify: bool, foreign: bool = False
+    statement: RawStatement,
+    text: str,
+    kind: StatementKind,
+    verify: bool,
+    foreign: bool = False,
+    alone: bool = False,
 ) -> StatementRefusal | None:
     """Why the statement is forbidden; `None` when it may stay.
 
     `kind` is how the statement must run, `verify` whether it stands in a Verify section, `foreign`
     whether it was written for another tool. Such a file may create a routine that commits: that
-    runs nothing, and to call one inside a migration is an error of the server's.
+    runs nothing, and to call one inside a migration is an error of the server's. `alone` says that
+    each statement runs by itself, so that a block may commit, as a procedure that is called may.
     """
     rule = _RULES.get(statement.field, _unlocks)
+    if alone and rule is _do_block:
+        rule = _unlocks_in_block
     found = _protected(statement.node, text)
     if found is not None:
         return found
@@ -131,30 +147,25 @@ def script_refusal(text: str) -> StatementRefusal | None:
 
 
 def _transaction_control(node: Any, text: str) -> StatementRefusal | None:
-    if changed := changed_isolation(node.options):
-        return StatementRefusal(f"BEGIN … {changed} is transaction control", _OURS_REMEDY)
+    if found := forbidden(node.options):
+        return StatementRefusal(f"BEGIN … {found} is transaction control", _WRITES_REMEDY)
+    if (level := level_in(node.options)) not in ("", USUAL):
+        problem = f"BEGIN … ISOLATION LEVEL {level} is transaction control"
+        return StatementRefusal(problem, _FIRST_REMEDY)
     word = text.split(maxsplit=1)[0].upper().rstrip(";")
     return StatementRefusal(f"{word} is transaction control", _TRANSACTION_REMEDY)
-
-
-def changed_isolation(options: Iterable[tree.Node]) -> str:
-    """What options of a transaction ask for that ours is not; empty where nothing."""
-    for option in options:
-        value = option.def_elem.arg.a_const
-        if option.def_elem.defname == "transaction_isolation":
-            if value.sval.sval not in ("read committed", "read uncommitted"):
-                return f"ISOLATION LEVEL {value.sval.sval.upper()}"
-        elif option.def_elem.defname == "transaction_read_only" and value.ival.ival:
-            return "READ ONLY"
-    return ""
 
 
 def _isolates(node: Any, text: str) -> StatementRefusal | None:
     if node.kind != tree.VAR_SET_MULTI or node.name == "SESSION CHARACTERISTICS":
         return _unlocks(node, text)
-    snapshot = node.name != "TRANSACTION"
-    if changed := "SNAPSHOT" if snapshot else changed_isolation(node.args):
-        return StatementRefusal(f"SET TRANSACTION {changed} is transaction control", _OURS_REMEDY)
+    problem = "SET TRANSACTION {} is transaction control"
+    if node.name != "TRANSACTION":
+        return StatementRefusal(problem.format("SNAPSHOT"), _SNAPSHOT_REMEDY)
+    if found := forbidden(node.args):
+        return StatementRefusal(problem.format(found), _WRITES_REMEDY)
+    if (level := level_in(node.args)) not in ("", USUAL):
+        return StatementRefusal(problem.format(f"ISOLATION LEVEL {level}"), _FIRST_REMEDY)
     return None
 
 
@@ -182,8 +193,7 @@ def _unlocks(node: Any, text: str) -> StatementRefusal | None:
 
 def _do_block(node: Any, text: str) -> StatementRefusal | None:
     body = _plpgsql_body(node.args, "plpgsql")
-    commits = _commits(body, text, "a DO block", _BLOCK_REMEDY)
-    return commits or _unlocks_in_body(body, text)
+    return _commits(body, text, "a DO block", _BLOCK_REMEDY) or _unlocks_in_block(node, text)
 
 
 def _function_body(node: Any, text: str) -> StatementRefusal | None:
@@ -208,7 +218,8 @@ def _commits(
     return None
 
 
-def _unlocks_in_body(body: str, text: str) -> StatementRefusal | None:
+def _unlocks_in_block(node: Any, text: str) -> StatementRefusal | None:
+    body = _plpgsql_body(node.args, "plpgsql")
     lowered = body.lower()
     if "advisory_unlock" not in lowered and "u&" not in lowered:
         return None

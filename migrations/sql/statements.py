@@ -15,7 +15,8 @@ from migrations.errors import ForbiddenSqlError, LoadError, PsqlScriptError, Sql
 from migrations.model.migration import Statement, StatementKind
 from migrations.sql.classify import concurrent_index, kind_of
 from migrations.sql.grammar import TOO_DEEP, GrammarError, RawStatement, parse, tree
-from migrations.sql.refusals import changed_isolation, refusal
+from migrations.sql.isolation import BEGINS, USUAL, asked_for, forbidden
+from migrations.sql.refusals import refusal
 from migrations.sql.savepoints import LABELS, is_savepoint, unpaired
 from migrations.sql.session_settings import other_encoding
 from migrations.sql.summary import summary_of, tables_of
@@ -28,7 +29,6 @@ _INLINE_COPY = re.compile(r"\bcopy\b[^;]*\bfrom\s+stdin\b[^;]*;", re.IGNORECASE)
 _PSQL_VARIABLE = re.compile(r""":(?:'\w+'|"\w+"|[A-Za-z_]\w*|\{)""")
 _QUOTED_WORD_MAX_CHARS = 40
 _SETS = (tree.VAR_SET_VALUE, tree.VAR_SET_DEFAULT, tree.VAR_RESET)
-_BEGINS = (tree.TRANS_STMT_BEGIN, tree.TRANS_STMT_START)
 _WRITES = ("insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "select_stmt", "copy_stmt")
 """A SELECT may have one of the others in its WITH."""
 _ALTERS = (
@@ -46,13 +46,16 @@ class Script(NamedTuple):
 
     `wrapper` are the lines of the BEGIN and COMMIT around all of it that were left out, `control`
     those of others that were. `apart` is the line of a statement for whose sake the parts between
-    these have to be transactions of their own.
+    these have to be transactions of their own. `isolation` is the level that its transactions
+    need, and `isolated` the line on which it asks for it.
     """
 
     statements: tuple[Statement, ...]
     wrapper: tuple[int, int] | None = None
     control: tuple[int, ...] = ()
     apart: int | None = None
+    isolation: str = USUAL
+    isolated: int | None = None
 
 
 def split(
@@ -68,39 +71,69 @@ def split(
 
 
 def script(
-    sql: str, *, file: str, first_line: int = 1, foreign: bool = False, begun: bool | None = None
+    sql: str,
+    *,
+    file: str,
+    first_line: int = 1,
+    foreign: bool = False,
+    begun: bool | None = None,
+    ended: bool = False,
+    alone: bool = False,
 ) -> Script:
     """As `split`, and one BEGIN … COMMIT around all of it is left out. Raises as `split`.
 
     Settings of the session may stand before that BEGIN. `foreign` says that the text was written
-    for another tool (`migrations.sql.refusals`). `begun` says whether there is a transaction when
-    the script begins, and somebody else who ends the last one; `None` that it may begin and end
-    none, nor have savepoints. Else every other plain BEGIN and COMMIT is left out, too, and each
-    statement knows its part; savepoints that are paired stay. A BEGIN that nothing commits is
-    refused where nobody else does.
+    for another tool, `alone` that each statement runs by itself (`migrations.sql.refusals`).
+    `begun` says whether there is a transaction when the script begins, and somebody else who ends
+    the last one; `None` that it may begin and end none, nor have savepoints. Else every other plain
+    BEGIN and COMMIT is left out, too, and each statement knows its part; savepoints that are paired
+    stay. A BEGIN that nothing commits is refused where nobody else does, which `ended` says of a
+    script that one transaction can take. An isolation level that the script asks for is left out,
+    too.
     """
     raw = _parsed(sql, file, first_line)
+    if begun is None:
+        return _script(sql, raw, file, first_line, foreign=foreign, alone=alone)
+    raw, isolation, asked = asked_for(raw)
+    found = _script(
+        sql, raw, file, first_line, foreign=foreign, begun=begun, ended=ended, alone=alone
+    )
+    if asked is None:
+        return found
+    line = first_line + sql.encode().count(b"\n", 0, asked.start)
+    return found._replace(isolation=isolation, isolated=line)
+
+
+def _script(
+    sql: str,
+    raw: list[RawStatement],
+    file: str,
+    first_line: int,
+    *,
+    foreign: bool,
+    begun: bool | None = None,
+    ended: bool = False,
+    alone: bool,
+) -> Script:
+    """As `script`, of statements in which nothing but a BEGIN asks for an isolation level."""
     before = settings_before(raw)
-    wrapped = _wrapped(raw[before:])
-    parts = None if wrapped or begun is None else _parts(raw, begun=begun)
+    wrapped = _wrapped(raw[before:]) and (begun is not None or asked_for(raw).asked is None)
+    said = {"foreign": foreign, "savepoints": begun is not None, "alone": alone}
+    parts = None if wrapped or begun is None else _parts(raw, begun=begun, ended=ended)
     if not wrapped and parts is None:
         # What is not plain is named, and not the pair around it.
         odd = any(_controls(item) and not _is_plain(item.node) for item in raw)
         named = [item for item in raw if not (odd and _controls(item) and _is_plain(item.node))]
         if begun is not None:
             _refuse_unpaired(sql, named, None, file, first_line)
-        return Script(
-            _statements(sql, named, file, first_line, foreign=foreign, savepoints=begun is not None)
-        )
+        return Script(_statements(sql, named, file, first_line, **said))
     data = sql.encode()
     control = [item for item in raw if _controls(item)]
     lines = [first_line + data.count(b"\n", 0, item.start) for item in control]
     inside = [item for item in raw if not _controls(item)]
     if begun is not None:
         _refuse_unpaired(sql, inside, parts, file, first_line)
-    statements = _statements(
-        sql, inside, file, first_line, foreign=foreign, savepoints=begun is not None
-    )
+    statements = _statements(sql, inside, file, first_line, **said)
     if wrapped:
         return Script(statements, wrapper=(lines[0], lines[1]))
     statements = tuple(map(_in_part, statements, parts or ()))
@@ -135,7 +168,7 @@ def _parsed(sql: str, file: str, first_line: int) -> list[RawStatement]:
         raise _explain(sql, error, file, first_line) from None
 
 
-def _parts(raw: list[RawStatement], *, begun: bool) -> list[int] | None:
+def _parts(raw: list[RawStatement], *, begun: bool, ended: bool) -> list[int] | None:
     """In which transaction of its script each statement stands that begins and ends none.
 
     0 is in none; so is a part that holds what no transaction takes, because its statements can be
@@ -149,7 +182,7 @@ def _parts(raw: list[RawStatement], *, begun: bool) -> list[int] | None:
             found.append((part, item))
         elif not _is_plain(item.node):
             return None
-        elif item.node.kind not in _BEGINS:
+        elif item.node.kind not in BEGINS:
             part = 0
         elif not part:
             number += 1
@@ -157,7 +190,10 @@ def _parts(raw: list[RawStatement], *, begun: bool) -> list[int] | None:
     dissolved = {one for one, item in found if kind_of(item) is StatementKind.OUTSIDE}
     parts = [(0 if one in dissolved else one, item) for one, item in found]
     lost = any(_holds_for_transaction(item) for one, item in parts if not one)
-    if len(found) == len(raw) or lost or (part and not begun):
+    ended = begun or (
+        ended and not any(kind_of(item) is StatementKind.OUTSIDE for _, item in found)
+    )
+    if len(found) == len(raw) or lost or (part and not ended):
         return None
     return [one for one, _ in parts]
 
@@ -195,8 +231,8 @@ def _controls(item: RawStatement) -> bool:
 
 def _is_plain(node: Any) -> bool:
     """Whether it is a BEGIN of what every transaction is, or a COMMIT that begins nothing."""
-    if node.kind in _BEGINS:
-        return changed_isolation(node.options) == ""
+    if node.kind in BEGINS:
+        return forbidden(node.options) == ""
     return node.kind == tree.TRANS_STMT_COMMIT and not node.chain
 
 
@@ -214,7 +250,7 @@ def _wrapped(raw: list[RawStatement]) -> bool:
         return False
     first, last = raw[0].node, raw[-1].node
     plain = _is_plain(first) and _is_plain(last)
-    return plain and first.kind in _BEGINS and last.kind not in _BEGINS
+    return plain and first.kind in BEGINS and last.kind not in BEGINS
 
 
 def _statements(
@@ -226,6 +262,7 @@ def _statements(
     verify: bool = False,
     foreign: bool = False,
     savepoints: bool = False,
+    alone: bool = False,
 ) -> tuple[Statement, ...]:
     data = sql.encode()
     plain = sql.isascii() or all(data[item.start : item.end].isascii() for item in raw)
@@ -237,7 +274,7 @@ def _statements(
         text = data[item.start : item.end].decode().rstrip()
         kind = kind_of(item)
         allowed = savepoints and is_savepoint(item)
-        if not allowed and (found := refusal(item, text, kind, verify, foreign)):
+        if not allowed and (found := refusal(item, text, kind, verify, foreign, alone)):
             raise ForbiddenSqlError(file, line + found.line, found.problem, found.remedy)
         if not plain and (encoding := other_encoding(item, text)):
             raise ForbiddenSqlError(file, line, f"{_ENCODING} {encoding}", _ENCODING_REMEDY)

@@ -7,6 +7,7 @@ ask for is found when they ask: most statements of a folder are only read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Any
@@ -14,7 +15,16 @@ from typing import Any
 from google.protobuf.message import Message
 
 from migrations.sql.classify import qualified
-from migrations.sql.grammar import RawStatement, definition_names, masked, parse, relations, tree
+from migrations.sql.grammar import (
+    GrammarError,
+    RawStatement,
+    definition_names,
+    descend,
+    masked,
+    parse,
+    relations,
+    tree,
+)
 from migrations.sql.savepoints import LABELS as SAVEPOINTS
 
 _KEPT = 1_000
@@ -61,6 +71,18 @@ _CHANGE_ONE = frozenset(
     {"create_stmt", "index_stmt", "alter_table_stmt", "insert_stmt", "update_stmt", "delete_stmt"}
 )
 """Statements about one relation, which the whole tree need not be walked for."""
+_SETS = re.compile(r"\bSET\b", re.IGNORECASE)
+_SETTING = frozenset(
+    {
+        "alter_database_set_stmt",
+        "alter_function_stmt",
+        "alter_role_set_stmt",
+        "alter_system_stmt",
+        "create_function_stmt",
+        "variable_set_stmt",
+    }
+)
+"""Statements that may give settings values."""
 _NO_TARGET = frozenset({"DO", "SET", "SHOW"})
 _NAME_FIELDS = ("funcname", "domainname", "type_name", "defnames")
 _WORD_FIELDS = ("schemaname", "extname", "role", "dbname", "subname", "pubname", "tablespacename")
@@ -68,9 +90,25 @@ _WORD_FIELDS = ("schemaname", "extname", "role", "dbname", "subname", "pubname",
 
 @lru_cache(maxsize=_KEPT)
 def normalized(text: str) -> str:
-    """A statement with its literals as `$1`, `$2`, … and without comments."""
-    (found,) = masked(text, [(0, len(text.encode()))])
-    return found
+    """A statement with its values as `$1`, `$2`, … and without comments."""
+    return masked(text, _set_words(text) if _SETS.search(text) else ())
+
+
+def _set_words(text: str) -> frozenset[int]:
+    """Where the words are that settings are given: `SET a TO word`. None in what does not parse."""
+    try:
+        statements = parse(text)
+    except GrammarError:
+        return frozenset()
+    return frozenset(
+        value.a_const.location
+        for statement in statements
+        if statement.field in _SETTING
+        for node in descend(statement.node)
+        if isinstance(node, tree.VariableSetStmt) and node.kind == tree.VAR_SET_VALUE
+        for value in node.args
+        if value.HasField("a_const")
+    )
 
 
 @lru_cache(maxsize=_KEPT)

@@ -87,6 +87,8 @@ class Blocking:
     and what they run is not told."""
     running: str = ""
     """What the first of them runs, or ran last, without values; told while we wait, never kept."""
+    waits: int | None = None
+    """The session that waits: ours, or that of a program beside it."""
 
 
 async def name_holder(connection: Connection, **lock: int) -> str | None:
@@ -145,7 +147,7 @@ def blocking(rows: Iterable[_Row], database: str) -> Blocking | None:
     pids = tuple(one.pid for one in here if one.pid)
     by, waiting_s = "; ".join([*told, *more]), first["waiting_s"] or 0.0
     running = next(filter(None, (fingerprint(queries.get(pid)) for pid in pids)), "")
-    return Blocking(_wanted(first), by, waiting_s, pids, running)
+    return Blocking(_wanted(first), by, waiting_s, pids, running, first.get("waiting"))
 
 
 def fingerprint(query: str | None) -> str:

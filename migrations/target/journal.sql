@@ -730,7 +730,7 @@ WITH RECURSIVE ours (pid) AS (
         '/', l.virtualxid, '/', l.transactionid, '/', l.classid, '/', l.objid, '/', l.objsubid) AS thing
     FROM pg_catalog.pg_lock_status() AS l
 )
-SELECT c.depth, c.pid, w.locktype, w.mode AS wanted, h.mode, h.granted, a.query,
+SELECT c.depth, c.waiting, c.pid, w.locktype, w.mode AS wanted, h.mode, h.granted, a.query,
     CASE WHEN n.nspname IS NULL THEN w.relation::pg_catalog.text
         ELSE pg_catalog.format('%I.%I', n.nspname, r.relname) END AS relation,
     pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) w.waitstart) AS waiting_s,
@@ -862,7 +862,7 @@ RESET ROLE;
 :reset
 :pinned:remembered:selected
 COMMIT;
-BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
+BEGIN ISOLATION LEVEL :isolation READ WRITE;
 SET LOCAL lock_timeout = :lock_timeout_ms;
 SET LOCAL statement_timeout = :statement_timeout_ms;
 SET LOCAL migration_ledger.transaction = :marker

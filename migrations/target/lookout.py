@@ -74,8 +74,8 @@ class Lookout:
     """Whether whoever runs us lets sessions of others be cancelled."""
     lock_timeout_s: float = 0.0
     """Of what runs now; 0 where there is none."""
-    gave_up: str = ""
-    """Why the statement was cancelled by us, if it was; for who hears of its end."""
+    _gave_up: str = ""
+    _gave_up_after_s: float = 0.0
     _found: Blocking | None = None
     _found_at: float = 0.0
     _refused: str = ""
@@ -123,6 +123,13 @@ class Lookout:
     def seen_now(self) -> str | None:
         """Who stood in the way when it was looked last."""
         return self._found.by if self._found is not None and self._told else None
+
+    def given_up(self) -> str:
+        """Why what a cancellation has just ended was given up, if it was by us; said once."""
+        why, self._gave_up = self._gave_up, ""
+        if why:
+            self.observer.given_up(self._gave_up_after_s)
+        return why
 
     def rest(self, *, then_closely: bool) -> None:
         """Nothing is tried for a while; then, behind a lock timeout, look more closely."""
@@ -199,15 +206,18 @@ class Lookout:
     async def _act(self, found: Blocking) -> None:
         """Do what the policy says about a wait that has taken long enough."""
         policy = self.policy
-        if policy is None or found.waiting_s < policy.after_s or self.gave_up:
+        if policy is None or found.waiting_s < policy.after_s or self._gave_up:
             return
         match policy.when_blocked:
             case WhenBlocked.WAIT:
                 return
             case WhenBlocked.GIVE_UP:
                 waited = f"{found.waiting_s:.0f} s for {found.what}, held by {found.by}"
-                self.gave_up = f"given up after waiting {waited}"
-                await self._cancel(self.watched.get_server_pid())
+                self._gave_up_after_s = found.waiting_s
+                self._gave_up = f"given up after waiting {waited}"
+                done, _ = await self._cancel(found.waits or self.watched.get_server_pid())
+                if not done:
+                    self._gave_up = ""
             case WhenBlocked.CANCEL if not self.may_cancel:
                 self._acted = "; cancelling it is not allowed here (LEDGER_AGENT_CANCEL_BLOCKERS)"
             case WhenBlocked.CANCEL:

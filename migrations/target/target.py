@@ -343,6 +343,7 @@ class Target:
             lock_timeout_ms=milliseconds(lock),
             statement_timeout_ms=milliseconds(length),
             marker=self._marker,
+            isolation=Expression(options.isolation),
         )
         parts = [begin]
         if ours or self._meeting is not None:

@@ -171,12 +171,66 @@ CONTROL = {
 REFUSED = [
     "SELECT 1;\nROLLBACK;\n",
     "BEGIN;\nSELECT 1;\nCOMMIT AND CHAIN;\nSELECT 2;\nCOMMIT;\n",
-    "SELECT 1;\nBEGIN ISOLATION LEVEL SERIALIZABLE;\nSELECT 2;\nCOMMIT;\n",
     "BEGIN;\nSAVEPOINT a;\nSELECT 1;\nCOMMIT;\nSELECT 2;\n",
     "SELECT 1;\nCOMMIT;\nSET LOCAL a.b = 1;\nSELECT 2;\n",
-    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;\nSELECT 1;\n",
+    "SELECT 1;\nSET TRANSACTION ISOLATION LEVEL REPEATABLE READ;\nSELECT 2;\n",
+    "BEGIN;\nSELECT 1;\nSET TRANSACTION ISOLATION LEVEL SERIALIZABLE;\nSELECT 2;\nCOMMIT;\n",
+    "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY;\nSELECT 1;\nCOMMIT;\n",
     "BEGIN;\nSET TRANSACTION READ ONLY;\nSELECT 1;\nCOMMIT;\n",
+    "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY;\nSELECT 1;\n",
+    "SET TRANSACTION SNAPSHOT '1-1';\nSELECT 1;\n",
 ]
+ISOLATED = {
+    "its pair": ("BEGIN ISOLATION LEVEL SERIALIZABLE;\nSELECT 1;\nCOMMIT;\n", "SERIALIZABLE", 0),
+    "one pair of two": (
+        "BEGIN;\nSELECT 1;\nCOMMIT;\nSTART TRANSACTION ISOLATION LEVEL REPEATABLE READ;\nEND;\n",
+        "REPEATABLE READ",
+        3,
+    ),
+    "a pair behind a statement": (
+        "SELECT 1;\nBEGIN TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ WRITE;\nCOMMIT;\n",
+        "SERIALIZABLE",
+        1,
+    ),
+    "its first statement": (
+        "SET LOCAL a.b = 1;\nSET TRANSACTION ISOLATION LEVEL REPEATABLE READ;\nSELECT 1;\n",
+        "REPEATABLE READ",
+        1,
+    ),
+    "the first statement in its pair": (
+        "BEGIN;\nSET LOCAL TRANSACTION ISOLATION LEVEL SERIALIZABLE;\nSELECT 1;\nCOMMIT;\n",
+        "SERIALIZABLE",
+        1,
+    ),
+    "a setting": ("SET transaction_isolation = 'serializable';\nSELECT 1;\n", "SERIALIZABLE", 0),
+    "what its session is set to": (
+        "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE;\n"
+        "BEGIN;\nSELECT 1;\nCOMMIT;\n",
+        "SERIALIZABLE",
+        1,
+    ),
+    "the default of its session": (
+        "SET default_transaction_isolation TO 'repeatable read';\nBEGIN;\nSELECT 1;\nCOMMIT;\n",
+        "REPEATABLE READ",
+        1,
+    ),
+    "the last word in its pair": (
+        "BEGIN ISOLATION LEVEL SERIALIZABLE;\nSET TRANSACTION ISOLATION LEVEL REPEATABLE READ;\n"
+        "SELECT 1;\nCOMMIT;\n",
+        "REPEATABLE READ",
+        1,
+    ),
+}
+USUAL = {
+    "no pair behind it": (
+        "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE;\nSELECT 1;\n"
+    ),
+    "the usual one": "BEGIN ISOLATION LEVEL READ UNCOMMITTED;\nSELECT 1;\nCOMMIT;\n",
+    "the word in its pair": (
+        "SET default_transaction_isolation TO serializable;\n"
+        "BEGIN ISOLATION LEVEL READ COMMITTED;\nSELECT 1;\nCOMMIT;\n"
+    ),
+}
 APART = {
     "a setting": "SET LOCAL a.b = 1",
     "when constraints speak": "SET CONSTRAINTS ALL DEFERRED",
@@ -199,6 +253,30 @@ def test_transactions_of_a_script_are_left_out_with_a_note(
     first = 1 + bool(ALONE[format][1])
     told = ", ".join(str(first + line) for line in lines)
     assert any(f"BEGIN and COMMIT on line {told} are left out" in note for note in one.notes)
+
+
+@pytest.mark.parametrize("how", ISOLATED)
+@pytest.mark.parametrize("format", ALONE)
+def test_a_level_that_a_script_asks_for_is_that_of_its_section_and_a_note(
+    tmp_path: Path, format: str, how: str
+) -> None:
+    text, level, line = ISOLATED[how]
+    (one,) = load_folder(bare(tmp_path, format, text), format).migrations
+    assert one.up.options.isolation == level
+    said = {statement.text for statement in one.up.statements if "SET" not in statement.text}
+    assert said == {"SELECT 1"}
+    place = f"{one.files[0].name}:{1 + bool(ALONE[format][1]) + line}"
+    assert any(note.startswith(f"{place}: ") and level in note for note in one.notes)
+
+
+@pytest.mark.parametrize("how", USUAL)
+@pytest.mark.parametrize("format", ALONE)
+def test_what_no_transaction_of_a_script_is_at_is_no_level_of_its_section(
+    tmp_path: Path, format: str, how: str
+) -> None:
+    (one,) = load_folder(bare(tmp_path, format, USUAL[how]), format).migrations
+    assert one.up.options.isolation == "READ COMMITTED"
+    assert not any("SERIALIZABLE" in note for note in one.notes)
 
 
 @pytest.mark.parametrize("what", APART)

@@ -21,7 +21,7 @@ DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
 NAME = re.compile(r"(?<![\w$\"~])([a-z][a-z0-9_]{3,})(?=[\s{\[)]|$)")
 LABEL = re.compile(r"(\w+)(?:=~|!=|=)\"")
 GROUPED = re.compile(r"\bby \(([^)]*)\)")
-WORDS = {"rate", "deriv", "count", "histogram_quantile", "max"}
+WORDS = {"rate", "deriv", "count", "histogram_quantile", "max", "topk"}
 """Of Prometheus's own language, where they look like names."""
 CHOSEN = re.compile(r"\$\w+")
 

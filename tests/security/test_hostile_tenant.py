@@ -13,11 +13,11 @@ import pytest
 
 from migrations.adoption.inspect import histories_in
 from migrations.inspection import glance, inspect, inspect_at_rest
-from migrations.model.attempt import Adoption, Limits, Mode, Verdict
+from migrations.model.attempt import Adoption, Mode, Verdict
 from migrations.model.work import Outcome, Silence
 from migrations.target.lock import key_for
 from tests.fixtures.postgres import AsSuperuser, FreshDatabase, owner_of
-from tests.integration.migrations.world import World, expecting, migration, users
+from tests.integration.migrations.world import SEEN, World, expecting, migration, users
 
 TRAP = """
 CREATE FUNCTION public.trap() RETURNS boolean LANGUAGE plpgsql AS $$
@@ -315,12 +315,11 @@ async def test_operators_functions_and_types_before_postgresqls_are_not_found(
         await tenant.up(
             users(), migration("002", "CREATE TABLE b ()"), expectation=expecting(first)
         )
-    slow = Limits(lock_timeout_s=2, retry_budget=1, retry_for_s=5, advisory_wait_s=1)
     blocker = await asyncpg.connect(tenant.superuser_url)
     try:
         await blocker.execute("BEGIN; LOCK TABLE public.users")
         blocked = await tenant.do(
-            tenant.work(Mode.UP, users(), migration("002", "ALTER TABLE users ADD a int")), slow
+            tenant.work(Mode.UP, users(), migration("002", "ALTER TABLE users ADD a int")), SEEN
         )
         assert blocked.failure is not None
         assert "pid" in (blocked.failure.blocker or "")

@@ -355,11 +355,7 @@ CASES = (
         "LOCK TABLE users IN SHARE MODE;",
         "-- +migrate Up lock_timeout=2s\nLOCK TABLE users IN SHARE MODE;",
     ),
-    LintCase(
-        "lock-table",
-        "LOCK TABLE users;",
-        "CREATE TABLE fresh (id int);\nLOCK TABLE fresh;",
-    ),
+    LintCase("lock-table", "LOCK TABLE users;", "CREATE TABLE fresh (id int);\nLOCK TABLE fresh;"),
     LintCase(
         "disable-trigger",
         "ALTER TABLE users DISABLE TRIGGER ALL;",
@@ -486,6 +482,100 @@ CASES = (
         "wide-index",
         "CREATE INDEX CONCURRENTLY i ON users (name, age, region, email);",
         "CREATE INDEX CONCURRENTLY i ON users (name, age, region);",
+    ),
+    LintCase(
+        "index-blocks-writes",
+        "CREATE INDEX by_age ON ONLY users (age);",
+        "CREATE INDEX by_n ON ONLY events (n);",
+    ),
+    LintCase(
+        "validate-same-tx",
+        "ALTER TABLE teams ADD FOREIGN KEY (code) REFERENCES users NOT VALID;\n"
+        "ALTER TABLE public.teams VALIDATE CONSTRAINT teams_code_fkey;",
+        "ALTER TABLE teams ADD CHECK (code > id) NOT VALID;\n"
+        "ALTER TABLE teams VALIDATE CONSTRAINT teams_code_id_check;",
+        at=2,
+    ),
+    LintCase(
+        "default-rewrites",
+        "CREATE FUNCTION token() RETURNS text LANGUAGE sql AS $$ SELECT random()::text $$;\n"
+        "ALTER TABLE users ADD COLUMN t text DEFAULT public.token();",
+        "CREATE FUNCTION token() RETURNS text STABLE LANGUAGE sql AS $$ SELECT '' $$;\n"
+        "ALTER TABLE users ADD COLUMN t text DEFAULT public.token();",
+        at=2,
+    ),
+    LintCase(
+        "type-drops-check",
+        'ALTER TABLE users ALTER COLUMN name TYPE text COLLATE "C";',
+        "ALTER TABLE users ALTER COLUMN name TYPE varchar;",
+    ),
+    LintCase(
+        "rename-table",
+        "ALTER MATERIALIZED VIEW totals RENAME TO sums;",
+        "CREATE MATERIALIZED VIEW a AS SELECT 1 AS b;\nALTER MATERIALIZED VIEW a RENAME TO c;",
+    ),
+    LintCase(
+        "rename-object",
+        "ALTER FUNCTION app.f(int) RENAME TO g;",
+        "CREATE FUNCTION app.f(n int) RETURNS int LANGUAGE sql RETURN n;\n"
+        "ALTER FUNCTION app.f(int) RENAME TO g;",
+    ),
+    LintCase(
+        "rename-object",
+        "ALTER TYPE colour RENAME TO paint;",
+        "CREATE TYPE c AS (a int);\nALTER TYPE c RENAME ATTRIBUTE a TO b;",
+    ),
+    LintCase(
+        "rename-object",
+        "ALTER TYPE app.pair RENAME ATTRIBUTE a TO b;",
+        "ALTER INDEX users_name RENAME TO by_name;",
+    ),
+    LintCase(
+        "move-table",
+        "ALTER MATERIALIZED VIEW totals SET SCHEMA app;",
+        "CREATE MATERIALIZED VIEW a AS SELECT 1 AS b;\nALTER MATERIALIZED VIEW a SET SCHEMA app;",
+    ),
+    LintCase(
+        "drop-object",
+        "DROP ROUTINE f;",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql RETURN 1;\nDROP ROUTINE f;",
+    ),
+    LintCase("drop-object", "DROP EXTENSION hstore CASCADE;", "DROP POLICY own ON users;"),
+    LintCase("drop-object", "DROP OWNED BY clerk;", "REASSIGN OWNED BY clerk TO boss;"),
+    LintCase(
+        "backfill-in-ddl", "DELETE FROM users WHERE 1 = 1;", "DELETE FROM users WHERE id = 1;"
+    ),
+    LintCase(
+        "vacuum-full-cluster",
+        "VACUUM (ANALYZE, FULL) users;",
+        "VACUUM (FULL false, ANALYZE) users;",
+    ),
+    LintCase("lock-table", "LOCK users IN SHARE MODE;", "LOCK users IN ACCESS SHARE MODE;"),
+    LintCase(
+        "disable-trigger",
+        "SET session_replication_role = replica;",
+        "SET session_replication_role = origin;",
+    ),
+    LintCase("needs-superuser", "ALTER ROLE clerk SUPERUSER;", "ALTER ROLE clerk NOSUPERUSER;"),
+    LintCase(
+        "needs-superuser",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE c AS 'f';",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';",
+    ),
+    LintCase(
+        "lock-without-timeout",
+        "SELECT set_config('lock_timeout', '0', true);",
+        "SELECT set_config('lock_timeout', '2s', true);",
+    ),
+    LintCase(
+        "set-role-left",
+        "SELECT set_config('role', 'boss', false);",
+        "SELECT set_config('role', 'boss', true);",
+    ),
+    LintCase(
+        "set-timeout-left",
+        "SELECT pg_catalog.set_config('statement_timeout', '0', 'f'::boolean);",
+        "SELECT current_setting('statement_timeout');",
     ),
     LintCase("verify-missing", "SELECT 1;", "SELECT 1;\n-- +migrate Verify\nSELECT true;"),
     LintCase("int-key", "CREATE TABLE a (id int);", "CREATE TABLE a (id bigint);"),

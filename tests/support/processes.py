@@ -108,6 +108,15 @@ async def run(
     return Answer(child.returncode or 0, out.decode(), err.decode())
 
 
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended, be it that its parent has not heard of it yet."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return status.rpartition(")")[2].split()[0] == "Z"
+
+
 async def until(
     holds: Callable[[], bool | Awaitable[bool]], what: str, within_s: float = PATIENCE_S
 ) -> None:

@@ -7,8 +7,9 @@ programs. So one process beside each test process imports everything once, and f
          ◀───────────── process id, then how it ended ────────────────────┘
 
 The program has its own words, folder, variables, streams and signals, as after an exec, and it ends
-as Python ends. What shows only in a cold start (how long it takes, what it imports, Ctrl-C while it
-does) is for tests that start one; so are variables that Python itself reads at its start.
+as Python ends, but that nothing is freed: to free what was imported costs more than most programs.
+What shows only in a cold start (how long it takes, what it imports, Ctrl-C while it does) is for
+tests that start one; so are variables that Python itself reads at its start.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -249,13 +251,16 @@ def serve(door: int) -> None:
 
 
 def _import_everything() -> None:
-    from ledger.cli.app.start import main  # noqa: F401 -- what is imported first anyway
+    from ledger.cli.app.start import main  # noqa: F401, I001 -- what is imported first anyway
+    from ledger.cli.app.lazy import ROOMS, room_commands
 
     for package in PACKAGES:
         path = importlib.import_module(package).__path__
         for found in pkgutil.walk_packages(path, f"{package}."):
             if not found.name.startswith(EXAMPLES) and not found.name.endswith("__main__"):
                 importlib.import_module(found.name)
+    for room in ROOMS:
+        room_commands(room)
 
 
 def _keep(main: Callable[[], None], streams: Sequence[int], line: socket.socket) -> None:
@@ -267,14 +272,40 @@ def _keep(main: Callable[[], None], streams: Sequence[int], line: socket.socket)
     if program == 0:
         line.close()
         _prepare(streams, **asked)
-        main()
-        return
+        _end(_code_of(main))
     for each in (0, 1, 2, *streams):
         os.close(each)
     line.sendall(b"%d\n" % program)
     _, status = os.waitpid(program, 0)
     line.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
     os._exit(0)
+
+
+def _code_of(main: Callable[[], None]) -> int:
+    """Run the program; the code that it ends with, where that is all there is to say of its end."""
+    try:
+        main()
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        return end.code or 0
+    return 0
+
+
+def _end(code: int) -> None:
+    """End as Python ends: threads are waited for, what is registered is called, and all is written.
+
+    What cannot be written is left to Python, which says so.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    except (OSError, ValueError):
+        sys.exit(code)
+    os._exit(code & 0xFF)
 
 
 def _prepare(
@@ -289,6 +320,8 @@ def _prepare(
     os.environ.update(variables)
     time.tzset()
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Whoever starts the tests with nohup means the tests.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     sys.argv += words
     for number, (name, mode, errors) in enumerate(STREAMS):
         stream = _stream(number, mode, errors)

@@ -94,3 +94,13 @@ def test_an_exporter_that_is_not_offered_is_told_with_those_that_are(
     exporters.configure("test", "0", environ)()
     assert "write otlp or otlp_json_file or none" in caplog.text
     assert "OTEL_METRICS_EXPORTER=otlp_json_file is not offered here" in caplog.text
+
+
+def test_a_program_is_called_as_the_standard_variables_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OTEL_SERVICE_NAME", raising=False)
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=prod")
+    told = exporters.resource_of("migration-ledger", "1").attributes
+    assert (told["service.name"], told["service.version"]) == ("migration-ledger", "1")
+    assert told["deployment.environment.name"] == "prod"
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "ledger-eu")
+    assert exporters.resource_of("migration-ledger", "1").attributes["service.name"] == "ledger-eu"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -78,6 +79,29 @@ def test_a_lock_that_did_not_come_and_the_pause_behind_it_are_two_kinds_of_one_w
     assert retry.end_time == telemetry.nanoseconds(work.clock.now())
 
 
+def test_each_lock_and_each_pause_before_a_next_try_is_as_long_as_it_was(
+    made: InMemorySpanExporter,
+) -> None:
+    work = Waiting()
+    began_s = work.clock.monotonic()
+    for pause_s in (0.5, 2.0, 5.0):
+        # A lock is told when it has been waited for for a second, the next try since the first one.
+        work.clock.advance(1)
+        work.spans.begin(LOCK, 1.0)
+        work.clock.advance(2)
+        work.spans.begin(LOCK, 3.0)
+        passed_s = work.clock.monotonic() - began_s
+        since = work.spans.begin("to try again after 55P03", passed_s)
+        assert since == NOW
+        work.clock.advance(pause_s)
+    work.spans.end()
+    assert work.over == [
+        ("lock", 3.0), ("retry", 0.5), ("lock", 3.0), ("retry", 2.0), ("lock", 3.0), ("retry", 5.0),
+    ]  # fmt: skip
+    spans = made.get_finished_spans()
+    assert all(one.end_time == then.start_time for one, then in pairwise(spans))
+
+
 def test_another_wait_ends_the_one_before_with_its_own_kind() -> None:
     work = Waiting()
     work.spans.begin("to connect again", 5.0)
@@ -103,6 +127,20 @@ def test_waits_stand_below_the_span_that_was_open_when_their_work_began(
         assert parent is not None
         assert parent.span_id == step.get_span_context().span_id
     assert spans["watchdog"].start_time == telemetry.nanoseconds(NOW) - 3_000_000_000
+
+
+@pytest.mark.parametrize("error", ["lock_timeout", ""])
+def test_a_watchdog_that_gave_a_statement_up_has_failed_and_one_that_helped_it_has_not(
+    made: InMemorySpanExporter, error: str
+) -> None:
+    work = Waiting()
+    work.spans.begin(LOCK, 3.0)
+    work.spans.cut_short(3.0, error)
+    (watchdog,) = made.get_finished_spans()
+    wanted = {telemetry.WAITED_FOR: "AccessExclusiveLock on public.users"}
+    failed = {telemetry.ERROR_TYPE: error} if error else {}
+    assert dict(watchdog.attributes or {}) == wanted | failed
+    assert watchdog.status.is_unset is not bool(error)
 
 
 def test_the_page_of_names_has_every_kind() -> None:

@@ -79,6 +79,14 @@ def moment_in(option: str, text: str | None, now: datetime | None = None) -> dat
     return found
 
 
+def is_moment(text: str) -> bool:
+    """Whether --since would take this text, were it given there."""
+    try:
+        return moment_in("--since", text) is not None
+    except WrongArgument:
+        return False
+
+
 def _moment(said: str, now: datetime) -> datetime | None:
     today = datetime.combine(now.astimezone(UTC).date(), time(), UTC)
     if said in ("now", "today", "yesterday"):

@@ -88,10 +88,14 @@ class Output:
         if self.for_people:
             _write(text, sys.stdout)
 
-    def tell_left_out(self, shown: int, total: int) -> None:
-        """Say that there are more rows than those that a person was shown."""
+    def tell_left_out(self, shown: int, total: int, *, limited: bool = False) -> None:
+        """Say that there are more rows than those that a person was shown, and how to see them.
+
+        A command is `limited` that has --limit.
+        """
         if self.for_people and total > shown > 0:
-            say(f"{shown:,} of {total:,} are shown; `-o json` has all of them")
+            ways = "`--limit` shows more, `-o json` all" if limited else "`-o json` has all of them"
+            say(f"{shown:,} of {total:,} are shown; {ways}")
 
     def rows(
         self,

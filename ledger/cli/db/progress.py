@@ -12,7 +12,7 @@ from ledger.wait_spans import WaitSpans
 from migrations import standalone
 from migrations.backfill.progress import ProgressThrottle, progress_text
 from migrations.clock import SYSTEM_CLOCK, Clock
-from migrations.model.attempt import Identity
+from migrations.model.attempt import FailureClass, Identity
 from migrations.model.migration import Direction, Migration, Statement
 from migrations.model.phases import held_back
 from migrations.model.work import BatchProgress, Silence, StepOutcome
@@ -60,6 +60,10 @@ class Telling(Silence, AbstractContextManager["Telling"]):
     def blocker_cancelled(self, by: str, waiting_s: float, said: str) -> None:
         """Trace it; what came of it is said with the wait."""
         self._spans.cut_short(waiting_s)
+
+    def given_up(self, waiting_s: float) -> None:
+        """Trace it; the failure that follows is said."""
+        self._spans.cut_short(waiting_s, FailureClass.LOCK_TIMEOUT.value)
 
     def going_on(self) -> None:
         """What was waited for is there."""

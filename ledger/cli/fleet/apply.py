@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("change", "database", "what")
 NAMED = 5
-"""So many databases are named in a question; all of them stand in the list before it."""
+"""So many databases are named in a question; the list before it has more of them."""
 FileOption = Annotated[
     Path,
     typer.Option(
@@ -120,9 +120,16 @@ async def apply(
 
 
 def show_changes(kind: str, changes: FleetChanges, output: Output, empty: str) -> None:
-    """Write each change as data, with how many there are of each kind."""
-    limit = output.at_most(None)
-    shown = changes.changes[:limit]
+    """Write each change as data, with how many there are of each kind.
+
+    Of more than a person reads some of every kind are shown, those that leave first.
+    """
+    from ledger.domain.fleet_changes import ChangeKind
+
+    limit, shown = output.at_most(None), changes.changes
+    if limit is not None and len(shown) > limit:
+        kinds = [found for kind in reversed(ChangeKind) if (found := changes.of(kind))]
+        shown = tuple(one for found in kinds for one in found[: limit // len(kinds)])
     output.rows(
         kind,
         [_row(one, output) for one in shown],

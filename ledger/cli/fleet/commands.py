@@ -156,7 +156,7 @@ async def list_(
         if select
         else "No database is registered; `ledger fleet add` or `ledger fleet apply` does that.",
     )
-    form.tell_left_out(len(found.databases), found.total)
+    form.tell_left_out(len(found.databases), found.total, limited=True)
 
 
 @command(

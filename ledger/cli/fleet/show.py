@@ -125,7 +125,7 @@ def _seen(database: str, look: LastLook) -> str:
     if not look.overtaken:
         return look.problem or "nothing was wrong"
     what = look.problem or (
-        f"it was reached, and its journal ended in {look.journal_head}"
+        f"it was reached, and its journal ended in {look.journal_head[:12]}"
         if look.journal_head
         else "it was reached, and no migration was in its journal"
     )

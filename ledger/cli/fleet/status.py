@@ -216,7 +216,7 @@ def _show_databases(
         unsigned={agent: list(what) for agent, what in overview.unsigned.items()},
         **_numbers(numbers),
     )
-    output.tell_left_out(len(overview.databases), overview.total)
+    output.tell_left_out(len(overview.databases), overview.total, limited=True)
 
 
 def _in_order(overview: FleetOverview, output: Output) -> Sequence[DatabaseOverview]:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from migrations.lint.squawk import SquawkAnswer
     from migrations.model.migration import Migration
 
+_NAMED_MOST = 10
+"""Programs that are named one by one."""
+
 
 class LintFormat(StrEnum):
     """How findings are written to stdout."""
@@ -237,8 +240,12 @@ def _remarks(found: Judgement, answer: SquawkAnswer) -> list[str]:
     elif answer.answered and answer.problem:
         said.append(answer.problem)
     if found.unseen:
-        names = ", ".join(found.unseen)
-        said.append(f"not looked into, for they are programs: {names}")
+        names = "; ".join(found.unseen[:_NAMED_MOST])
+        more = len(found.unseen) - _NAMED_MOST
+        said.append(
+            f"not looked into, for they are programs: {names}"
+            f"{f' and {more} more' if more > 0 else ''}; what DO blocks and CALL do, --trace sees"
+        )
     return said
 
 

@@ -166,7 +166,9 @@ def _named(place: NamedFiles, migrations: Sequence[Migration]) -> Scope:
             raise WrongArgument(
                 f"{escaped(name)} is no migration of {escaped(str(place.folder))}; name one that is"
             )
-    return Scope(frozenset(found), True, f"{number_of(len(found), 'migration')} that are named")
+    are = "is" if len(found) == 1 else "are"
+    said = f"{number_of(len(found), 'migration')} that {are} named"
+    return Scope(frozenset(found), True, said)
 
 
 async def _since(ref: str, folder: Path, migrations: Sequence[Migration]) -> Scope:

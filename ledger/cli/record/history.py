@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ledger.cli.app import completion
 from ledger.cli.app.command import Session, command, opened, tell_behind
+from ledger.cli.app.moments import is_moment
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.record import audit, events, replay, traces
 from ledger.cli.record.options import SubjectOptions
@@ -93,16 +95,19 @@ async def _found(
     session: Session, what: str | None, search: Search, limit: int, *, oldest_first: bool
 ) -> Sequence[Line]:
     from ledger.domain.refusals import UnknownDatabase
-    from ledger.errors import NoSuchThing
+    from ledger.errors import NoSuchThing, NothingOfThatName
 
     service = session.ledger.history
     try:
         if what is not None:
             search = await service.meant(what, search)
         found = await service.lines(search, limit, oldest_first=oldest_first)
-    except (NoSuchThing, UnknownDatabase):
+    except (NoSuchThing, UnknownDatabase) as error:
         # It may be in the log, and not shown yet.
         await tell_behind(session)
+        if what is not None and isinstance(error, NothingOfThatName) and is_moment(what):
+            since = f"`ledger history --since {quote(what)}`"
+            raise NothingOfThatName(what, way=f"{since} shows what was recorded since") from error
         raise
     if not search.is_for_requests:
         await tell_behind(session)

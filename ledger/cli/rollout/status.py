@@ -27,6 +27,12 @@ FAILED = ("failed", *IN_DOUBT)
 RETRY = "ledger rollout retry "
 FINISHING = "finishing"
 """Of a rollback: what is undone is still at work there (`ledger.domain.waiting`)."""
+LEFT_BY = {
+    "pace": "as fast as so far",
+    "history": "if it goes as usual",
+    "data": "by what data migrations under way say",
+}
+"""What says how much time is left, in words."""
 LISTED = (
     "rollout", "status", "mode", "databases", "so_far", "planned_at", "by", "why",
 )  # fmt: skip
@@ -115,7 +121,7 @@ def outlook_lines(outlook: Outlook | None) -> list[str]:
     """What is to be expected, and what is slower than usual."""
     lines = []
     if outlook is not None and outlook.left_s is not None:
-        by = "as fast as so far" if outlook.basis == "pace" else "if it goes as usual"
+        by = LEFT_BY[outlook.basis]
         lines.append(f"  about {took_text(1000 * outlook.left_s)} left, {by}")
     for one in outlook.slower if outlook is not None else ():
         usual, most = map(took_text, one.usual)
@@ -178,7 +184,8 @@ def _group(group: DatabaseGroup, mode: str, tried: int) -> list[str]:
     if group.problem:
         lines.append(f"    {group.problem}")
     if group.progress:
-        lines.append(f"    {group.progress}")
+        together = f", in these {group.databases:,} together" if group.databases > 1 else ""
+        lines.append(f"    {group.progress}{together}")
     if group.waits_for:
         lines.append(f"    waits: {group.waits_for}")
     if group.helps:

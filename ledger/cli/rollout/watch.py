@@ -69,7 +69,9 @@ async def stay(
         _stay_calm()
         say(f"Detached; nothing is aborted. {await _how_to_go_on(session, rollout)}")
         return ExitCode.INTERRUPTED
-    conclude(status, output, undo)
+    halted = status.status == "halted"
+    way_back = halted and await session.ledger.rollouts.may_go_back(rollout)
+    conclude(status, output, undo, way_back=way_back)
     return ending(status)
 
 
@@ -97,10 +99,17 @@ def is_over(status: RolloutStatus) -> bool:
     return status.status in ENDED or still
 
 
-def conclude(status: RolloutStatus, output: Output, undo: RolloutStatus | None = None) -> None:
+def conclude(
+    status: RolloutStatus,
+    output: Output,
+    undo: RolloutStatus | None = None,
+    *,
+    way_back: bool = True,
+) -> None:
     """Write the last status as data, and say what can be done about a bad ending.
 
-    `undo` is that of the rollout that takes it back, where one does.
+    `undo` is that of the rollout that takes it back, where one does. Without a `way_back`, for
+    example because a migration has no Down, none is suggested.
     """
     document, lines = status.document(), [_ended_so(status)]
     if undo is not None:
@@ -111,7 +120,7 @@ def conclude(status: RolloutStatus, output: Output, undo: RolloutStatus | None =
     if last.status == "halted":
         rollout = last.rollout
         again = f"`ledger rollout retry {rollout}`, " if _may_retry(last) else ""
-        back = "" if last.undoes else f", `ledger rollout rollback {rollout}`"
+        back = f", `ledger rollout rollback {rollout}`" if way_back and not last.undoes else ""
         say(
             f"See `ledger rollout status {rollout}`; then {again}"
             f"`ledger rollout resume {rollout}`{back} or `ledger rollout abort {rollout}`."

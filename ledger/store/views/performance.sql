@@ -82,8 +82,10 @@ WHERE last.number > 0
 
 -- name: running
 -- What runs in a rollout ($1) since before a moment ($2), the oldest first, at most $3, and how large
--- its largest table is, where that was asked
-SELECT one.database, begun.recorded_at AS since, attempt.table_mb
+-- its largest table is, where that was asked; of a data migration how many seconds it was last said to
+-- need, and when that was said
+SELECT one.database, begun.recorded_at AS since, attempt.table_mb, told.left_s,
+    told.recorded_at AS told_at
 FROM ledger.rollout_database AS one
 JOIN ledger.attempt AS attempt ON attempt.command = one.command
 CROSS JOIN LATERAL (
@@ -92,6 +94,14 @@ CROSS JOIN LATERAL (
     WHERE event.database = one.database AND event.position >= attempt.ordered_position
       AND log.type IN ('AttemptStarted', 'MigrationOrdered')
     ORDER BY event.position DESC LIMIT 1) AS begun
+LEFT JOIN LATERAL (
+    SELECT log.recorded_at, (convert_from(log.body, 'UTF8')::jsonb ->> 'left_s')::integer AS left_s
+    FROM ledger.database_event AS event
+    JOIN ledger.log AS log ON log.position = event.position
+    WHERE event.database = one.database AND event.position > attempt.ordered_position
+      AND one.details -> 'progress' ->> 'command' = one.command::text
+      AND log.type = 'BatchProgressed'
+    ORDER BY event.position DESC LIMIT 1) AS told ON true
 WHERE one.rollout = $1 AND one.state = 'running' AND begun.recorded_at < $2
 ORDER BY begun.recorded_at, one.database LIMIT $3
 

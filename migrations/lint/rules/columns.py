@@ -32,7 +32,9 @@ _BOUNDED = {
 VOLATILE = frozenset(
     {
         "clock_timestamp",
+        "gen_random_bytes",
         "gen_random_uuid",
+        "gen_ulid",
         "nextval",
         "random",
         "timeofday",
@@ -40,6 +42,7 @@ VOLATILE = frozenset(
         "uuid_generate_v1",
         "uuid_generate_v1mc",
         "uuid_generate_v4",
+        "uuid_generate_v7",
         "uuidv4",
         "uuidv7",
     }
@@ -67,14 +70,22 @@ def is_free(before: KnownColumn, type_: str, modifiers: tuple[int, ...]) -> bool
     return was == type_ and had == modifiers
 
 
-def _type_changes(case: Case) -> Iterator[tuple[str, KnownColumn | None, Any, bool]]:
-    """Each change of a column's type that may touch rows: column, what it was, what it is to be."""
+def _type_changes(
+    case: Case, *, collations: bool = False
+) -> Iterator[tuple[str, KnownColumn | None, Any, bool]]:
+    """Each change of a column's type that may touch rows: column, what it was, what it is to be.
+
+    With `collations` also what sorts in another way: no row is written, every index is.
+    """
     table = case.known(case.node.relation)
     for command in case.commands(tree.AT_AlterColumnType):
         column = getattr(command, "def").column_def
         type_, modifiers = type_of(column.type_name)
         before = table.columns.get(command.name) if table else None
         computed = column.HasField("raw_default")
+        if collations and column.HasField("coll_clause"):
+            yield command.name, before, column, computed
+            continue
         if before is not None and not computed and is_free(before, type_, modifiers):
             continue
         # What is not known was most likely a text of some length before it is one without.
@@ -96,7 +107,7 @@ def _type_drops_check(case: Case) -> Iterator[Hit]:
     table = case.known(case.node.relation)
     if table is None:
         return
-    for name, _, column, _ in _type_changes(case):
+    for name, _, column, _ in _type_changes(case, collations=True):
         bound = [
             *(
                 said
@@ -150,7 +161,8 @@ def _volatile_default(case: Case) -> Iterator[Hit]:
         default = _has(column, tree.CONSTR_DEFAULT)
         if default is None:
             continue
-        called = [name for name, _ in called_functions(default.raw_expr) if name in VOLATILE]
+        volatile = VOLATILE | case.catalog.volatile
+        called = [name for name, _ in called_functions(default.raw_expr) if name in volatile]
         if called:
             yield Hit(
                 f"the default of {table}.{column.colname} calls {called[0]}(), which gives each "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from migrations.lint.constraint_names import constraint_name
 from migrations.lint.finding import Effect, Hit, Severity
 from migrations.lint.folder_catalog import constraint_columns, name_of
 from migrations.lint.rule import Case, Rule
@@ -57,13 +58,14 @@ def _check(case: Case) -> Iterator[Hit]:
 
 def _same_transaction(case: Case) -> Iterator[Hit]:
     for command in case.commands(tree.AT_ValidateConstraint):
+        table = name_of(case.node.relation)
         added = {
-            getattr(item.alter_table_cmd, "def").constraint.conname
+            constraint_name(table, made, constraint_columns(made))
             for one in (*[placed.raw for placed in case.before], case.raw)
-            if one.field == "alter_table_stmt"
-            and name_of(one.node.relation) == name_of(case.node.relation)
+            if one.field == "alter_table_stmt" and name_of(one.node.relation) == table
             for item in one.node.cmds
             if item.alter_table_cmd.subtype == tree.AT_AddConstraint
+            and (made := getattr(item.alter_table_cmd, "def").constraint)
         }
         if command.name in added:
             yield Hit(f"{command.name} is added and validated in one transaction")

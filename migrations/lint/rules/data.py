@@ -8,7 +8,7 @@ from typing import Any
 
 from migrations.lint.finding import Hit, Severity
 from migrations.lint.folder_catalog import name_of
-from migrations.lint.rule import Case, Rule, called_functions
+from migrations.lint.rule import Case, Rule, configured
 from migrations.sql.grammar import parse, relations, tree
 
 _DDL = frozenset({"alter_table_stmt", "index_stmt", "rename_stmt", "drop_stmt", "create_trig_stmt"})
@@ -18,9 +18,6 @@ _LOCK_TABLE = re.compile(
     re.IGNORECASE,
 )
 _AGE = re.compile(r"\binterval\b", re.IGNORECASE)
-_SETS_PATH = re.compile(
-    r"set_config\s*\(\s*'search_path'[^;]*?(?:\bfalse|'f(?:alse)?')\s*\)", re.IGNORECASE
-)
 _ROLES = ("role", "session_authorization")
 _TIMEOUTS = (
     "lock_timeout",
@@ -66,7 +63,10 @@ def _changes(raw: Any) -> Iterator[tuple[str, Any]]:
 def _is_partial(node: Any) -> bool:
     """Whether rows are chosen: by a condition that is more than true."""
     where = node.join_condition if isinstance(node, tree.MergeStmt) else node.where_clause
-    return where.WhichOneof("node") is not None and not where.a_const.boolval.boolval
+    compared = where.a_expr
+    # As in `1 = 1`, which tools ask for that refuse a statement without a condition.
+    same = compared.lexpr.HasField("a_const") and compared.rexpr.HasField("a_const")
+    return where.WhichOneof("node") is not None and not (where.a_const.boolval.boolval or same)
 
 
 def _only_adds(node: Any) -> bool:
@@ -142,24 +142,23 @@ def _gives_back(text: str, name: str) -> bool:
 
 
 def _role(case: Case) -> Iterator[Hit]:
-    if _left(case, *_ROLES):
-        yield Hit(f"{case.node.name.replace('_', ' ')} is set and not given back")
+    yield from _left_by(case, *_ROLES)
 
 
 def _search_path(case: Case) -> Iterator[Hit]:
-    if case.raw.field == "variable_set_stmt":
-        if _left(case, "search_path"):
-            yield Hit("search_path is set and not given back")
-        return
-    if not _SETS_PATH.search(case.statement.text):
-        return
-    for name, offset in called_functions(case.node):
-        if name == "set_config":
-            yield Hit("search_path is set for the session by set_config", offset)
+    yield from _left_by(case, "search_path")
 
 
 def _timeouts(case: Case) -> Iterator[Hit]:
-    if _left(case, *_TIMEOUTS):
+    yield from _left_by(case, *_TIMEOUTS)
+
+
+def _left_by(case: Case, *names: str) -> Iterator[Hit]:
+    if case.raw.field == "select_stmt":
+        for name, _, left, offset in configured(case, *names):
+            if left:
+                yield Hit(f"{name} is set for the session by set_config", offset)
+    elif _left(case, *names):
         yield Hit(f"{case.node.name} is set and not given back")
 
 
@@ -173,6 +172,8 @@ def _schema(case: Case) -> Iterator[Hit]:
             if one.schemaname not in _SYSTEM:
                 yield Hit(f"{one.schemaname}.{one.relname} names a schema", max(one.location, 0))
 
+
+_SETS = ("variable_set_stmt", "select_stmt")
 
 RULES = (
     Rule(
@@ -201,7 +202,7 @@ RULES = (
         "What follows in the file, and with other tools in the session, runs with other rights "
         "than its author thought.",
         "Say `role=NAME` on the section's marker, or write SET LOCAL ROLE.",
-        ("variable_set_stmt",),
+        _SETS,
         _role,
     ),
     Rule(
@@ -209,7 +210,7 @@ RULES = (
         Severity.INFO,
         "Names in what follows mean other tables than its author thought.",
         "Write SET LOCAL search_path, or the schema before the name.",
-        ("variable_set_stmt", "select_stmt"),
+        _SETS,
         _search_path,
     ),
     Rule(
@@ -217,7 +218,7 @@ RULES = (
         Severity.INFO,
         "What follows in the file, and with other tools in the session, has another patience.",
         "Say `lock_timeout=` or `statement_timeout=` on the section's marker, or write SET LOCAL.",
-        ("variable_set_stmt",),
+        _SETS,
         _timeouts,
     ),
     Rule(

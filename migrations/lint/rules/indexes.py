@@ -38,8 +38,10 @@ _RUN_OUTSIDE = (
 
 def _plain_index(case: Case) -> Iterator[Hit]:
     node = case.node
-    # ON ONLY makes no more than the parent's entry in the catalog.
-    if node.concurrent or not node.relation.inh or not case.in_use(node.relation):
+    known = case.known(node.relation)
+    # ON ONLY makes no more than the parent's entry in the catalog, where there are partitions.
+    by_parts = not node.relation.inh and (known is None or not known.complete or known.partitioned)
+    if node.concurrent or by_parts or not case.in_use(node.relation):
         return
     table = name_of(node.relation)
     keys = [one.index_elem.name for one in node.index_params]

@@ -7,7 +7,7 @@ from typing import Any
 
 from migrations.lint.finding import Effect, Hit, Severity
 from migrations.lint.folder_catalog import is_not_null_check, name_of
-from migrations.lint.rule import Case, Earlier, Rule
+from migrations.lint.rule import Case, Earlier, Rule, configured
 from migrations.sql.grammar import RawStatement, tree
 
 _LIGHT = (
@@ -62,6 +62,8 @@ def _exclusively(case: Case, placed: Earlier) -> str:
 
 
 _ACCESS_EXCLUSIVE = 8
+_SHARE = 5
+"""The first mode that keeps anybody from writing."""
 
 
 def _is_foreign_key(item: Any) -> bool:
@@ -142,12 +144,20 @@ def _rule(case: Case) -> Iterator[Hit]:
 
 
 def _lock(case: Case) -> Iterator[Hit]:
+    if case.node.mode < _SHARE:
+        return
     for item in case.node.relations:
         if case.in_use(item.range_var) and not case.gives_up:
             yield Hit(f"LOCK TABLE {name_of(item.range_var)}")
 
 
 def _disable_trigger(case: Case) -> Iterator[Hit]:
+    node = case.node
+    if case.raw.field == "variable_set_stmt":
+        named = node.name == "session_replication_role" and node.kind == tree.VAR_SET_VALUE
+        if named and "replica" in {one.a_const.sval.sval.lower() for one in node.args}:
+            yield Hit("session_replication_role = replica switches all triggers off")
+        return
     for command in case.commands(*_TRIGGERS_OFF):
         table = name_of(case.node.relation)
         which = f"trigger {command.name} of {table} is"
@@ -168,8 +178,13 @@ def _vacuum_full(case: Case) -> Iterator[Hit]:
         if not case.node.HasField("relation") or case.in_use(case.node.relation):
             yield Hit(case.statement.summary)
         return
-    if any(option.def_elem.defname == "full" for option in case.node.options):
-        yield Hit("VACUUM FULL")
+    for option in case.node.options:
+        made = option.def_elem
+        refused = made.arg.string.sval.lower() in ("false", "off") or (
+            made.arg.HasField("integer") and not made.arg.integer.ival
+        )
+        if made.defname == "full" and not refused:
+            yield Hit("VACUUM FULL")
 
 
 def _patience(case: Case) -> Iterator[Hit]:
@@ -183,11 +198,14 @@ def _sets_patience(case: Case) -> Iterator[Hit]:
     node = case.node
     if node.name != "lock_timeout" or node.kind != tree.VAR_SET_VALUE or len(node.args) != 1:
         return
-    seconds = _seconds(node.args[0].a_const)
+    yield from _too_patient(case, _seconds(node.args[0].a_const))
+
+
+def _too_patient(case: Case, seconds: float | None, offset: int = 0) -> Iterator[Hit]:
     limit = case.limits.lock_timeout_s
     if seconds is not None and (seconds == 0 or seconds > limit):
         said = "for ever" if seconds == 0 else f"{seconds:g} s"
-        yield Hit(f"lock_timeout is set to wait {said}; the limit is {limit:g} s")
+        yield Hit(f"lock_timeout is set to wait {said}; the limit is {limit:g} s", offset)
 
 
 _UNITS_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -197,7 +215,11 @@ def _seconds(constant: Any) -> float | None:
     """A timeout as PostgreSQL reads it: a number of milliseconds, or one with its unit."""
     if constant.HasField("ival"):
         return float(constant.ival.ival) / 1000
-    text = constant.sval.sval.strip()
+    return _read_seconds(constant.sval.sval)
+
+
+def _read_seconds(text: str) -> float | None:
+    text = text.strip()
     number = text.rstrip("abcdefghijklmnopqrstuvwxyz ")
     unit = text[len(number) :].strip() or "ms"
     try:
@@ -210,6 +232,9 @@ def _timeout(case: Case) -> Iterator[Hit]:
     yield from _patience(case)
     if case.raw.field == "variable_set_stmt":
         yield from _sets_patience(case)
+    elif case.raw.field == "select_stmt":
+        for _, value, _, offset in configured(case, "lock_timeout"):
+            yield from _too_patient(case, _read_seconds(value), offset)
 
 
 def _extension(case: Case) -> Iterator[Hit]:
@@ -222,11 +247,19 @@ def _superuser(case: Case) -> Iterator[Hit]:
         yield Hit(_SUPERUSERS[field])
     elif field == "copy_stmt" and (node.is_program or node.filename):
         yield Hit("COPY with a file or a program of the server")
-    elif field == "create_role_stmt":
+    elif field in ("create_role_stmt", "alter_role_stmt"):
         asked = {one.def_elem.defname for one in node.options if one.def_elem.arg.boolean.boolval}
         powers = sorted(asked & {"superuser", "isreplication", "bypassrls"})
         if powers:
-            yield Hit(f"CREATE ROLE with {', '.join(powers)}")
+            yield Hit(f"{case.statement.summary} with {', '.join(powers)}")
+    elif field == "create_function_stmt":
+        written = {
+            one.def_elem.arg.string.sval
+            for one in node.options
+            if one.def_elem.defname == "language"
+        }
+        if written & {"c", "internal"}:
+            yield Hit(f"a function in the language {written.pop()}")
     elif field == "create_publication_stmt" and node.for_all_tables:
         yield Hit("CREATE PUBLICATION … FOR ALL TABLES")
 
@@ -302,7 +335,7 @@ RULES = (
         "Everybody's writes go without the trigger until it is back, foreign keys included where "
         "it is one of theirs.",
         "Let the trigger look at a setting of the session, and set that with SET LOCAL.",
-        ("alter_table_stmt",),
+        ("alter_table_stmt", "variable_set_stmt"),
         _disable_trigger,
         ("ban-disable-trigger",),
     ),
@@ -340,7 +373,14 @@ RULES = (
         "The role that migrations run as has no such right, so the migration fails.",
         "Have it done where databases are provided; `ledger fleet check` shows the rights that the "
         "role has.",
-        (*_SUPERUSERS, "copy_stmt", "create_role_stmt", "create_publication_stmt"),
+        (
+            *_SUPERUSERS,
+            "copy_stmt",
+            "create_role_stmt",
+            "alter_role_stmt",
+            "create_function_stmt",
+            "create_publication_stmt",
+        ),
         _superuser,
     ),
 )

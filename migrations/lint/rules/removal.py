@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from migrations.lint.finding import Effect, Hit, Severity
 from migrations.lint.folder_catalog import dropped_names, joined, name_of
@@ -10,6 +11,12 @@ from migrations.lint.rule import Case, Rule
 from migrations.sql.grammar import definition_names, tree
 
 _IN_CONTRACT = ("contract",)
+_RENAMED_ELSEWHERE = (
+    tree.OBJECT_SCHEMA,
+    tree.OBJECT_VIEW,
+    tree.OBJECT_MATVIEW,
+    tree.OBJECT_EXTENSION,
+)
 _KINDS = {
     tree.OBJECT_SCHEMA: "schema",
     tree.OBJECT_TYPE: "type",
@@ -19,8 +26,16 @@ _KINDS = {
     tree.OBJECT_VIEW: "view",
     tree.OBJECT_MATVIEW: "materialized view",
     tree.OBJECT_SEQUENCE: "sequence",
+    tree.OBJECT_ROUTINE: "routine",
+    tree.OBJECT_AGGREGATE: "aggregate",
+    tree.OBJECT_EXTENSION: "extension",
+}
+_RENAMED = {
+    **{kind: name for kind, name in _KINDS.items() if kind not in _RENAMED_ELSEWHERE},
+    tree.OBJECT_ATTRIBUTE: "attribute",
 }
 _RELATIONS = (tree.OBJECT_TABLE, tree.OBJECT_FOREIGN_TABLE)
+_VIEWS = (tree.OBJECT_VIEW, tree.OBJECT_MATVIEW)
 
 
 def _renames(case: Case) -> Iterator[Hit]:
@@ -33,7 +48,7 @@ def _renames(case: Case) -> Iterator[Hit]:
 
 def _renames_table(case: Case) -> Iterator[Hit]:
     node = case.node
-    if node.rename_type in (*_RELATIONS, tree.OBJECT_VIEW) and case.in_use(node.relation):
+    if node.rename_type in (*_RELATIONS, *_VIEWS) and case.in_use(node.relation):
         yield Hit(f"{name_of(node.relation)} is called {node.newname} from here on")
 
 
@@ -51,8 +66,35 @@ def _renames_value(case: Case) -> Iterator[Hit]:
 
 def _moves(case: Case) -> Iterator[Hit]:
     node = case.node
-    if node.object_type in _RELATIONS and case.in_use(node.relation):
+    if node.object_type in (*_RELATIONS, *_VIEWS) and case.in_use(node.relation):
         yield Hit(f"{name_of(node.relation)} moves to the schema {node.newschema}")
+
+
+def _renames_others(case: Case) -> Iterator[Hit]:
+    node = case.node
+    kind = _RENAMED.get(node.rename_type)
+    if kind is None:
+        return
+    name = joined(_renamed_parts(node))
+    if case.catalog.made_by.get(name) not in case.fresh:
+        was = f"{name}.{node.subname}" if node.subname else name
+        yield Hit(f"{kind} {was} is called {node.newname} from here on")
+
+
+def _renamed_parts(node: Any) -> tuple[str, ...]:
+    """The name of what is renamed, as its kind has it."""
+    match node.object.WhichOneof("node"):
+        case "object_with_args":
+            return definition_names(node.object.object_with_args.objname)
+        case "list":
+            return definition_names(node.object.list.items)
+        case _:
+            return (node.relation.schemaname, node.relation.relname)
+
+
+def _drops_owned(case: Case) -> Iterator[Hit]:
+    roles = ", ".join(one.role_spec.rolename or "the role itself" for one in case.node.roles)
+    yield Hit(f"all that {roles} owns in the database is dropped")
 
 
 def _dropped(case: Case) -> Iterator[tuple[int, str]]:
@@ -77,6 +119,9 @@ def _drops_table(case: Case) -> Iterator[Hit]:
 
 
 def _drops_others(case: Case) -> Iterator[Hit]:
+    if case.raw.field == "drop_owned_stmt":
+        yield from _drops_owned(case)
+        return
     for kind, name in _dropped(case):
         if kind not in _KINDS or case.catalog.made_by.get(name) in case.fresh:
             continue
@@ -160,6 +205,15 @@ RULES = (
         quiet_in=_IN_CONTRACT,
     ),
     Rule(
+        "rename-object",
+        Severity.ERROR,
+        _OLD_PROGRAM,
+        "Make the new one beside the old one, and drop the old one in the contract phase.",
+        ("rename_stmt",),
+        _renames_others,
+        quiet_in=_IN_CONTRACT,
+    ),
+    Rule(
         "move-table",
         Severity.ERROR,
         _OLD_PROGRAM,
@@ -205,7 +259,7 @@ RULES = (
         Severity.WARNING,
         _OLD_PROGRAM,
         _TAKE_AWAY,
-        ("drop_stmt",),
+        ("drop_stmt", "drop_owned_stmt"),
         _drops_others,
         (
             "ban-drop-domain",

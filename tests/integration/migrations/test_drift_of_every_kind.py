@@ -20,6 +20,11 @@ CHANGES = [
     # what is done, how it is taken back, what is said of it
     ("CREATE SCHEMA s", "DROP SCHEMA s", "added schema s"),
     ("ALTER SCHEMA app OWNER TO {other}", "ALTER SCHEMA app OWNER TO {me}", "changed schema app"),
+    (
+        "COMMENT ON EXTENSION plpgsql IS 'x'",
+        "COMMENT ON EXTENSION plpgsql IS 'PL/pgSQL procedural language'",
+        "changed extension plpgsql",
+    ),
     ("COMMENT ON SCHEMA app IS 'x'", "COMMENT ON SCHEMA app IS NULL", "changed schema app"),
     (
         "GRANT CREATE ON SCHEMA public TO {reader}",

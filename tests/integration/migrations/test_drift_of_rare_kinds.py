@@ -19,6 +19,9 @@ CREATE TEXT SEARCH CONFIGURATION app.words (COPY = simple);
 CREATE TEXT SEARCH DICTIONARY app.plain (TEMPLATE = simple);
 CREATE FOREIGN DATA WRAPPER far;
 CREATE SERVER "There" FOREIGN DATA WRAPPER far OPTIONS (host 'a', token '{SECRET}');
+CREATE USER MAPPING FOR CURRENT_USER SERVER "There" OPTIONS (password '{SECRET}');
+CREATE FOREIGN TABLE app.afar (n int OPTIONS (column_name 'm')) SERVER "There"
+    OPTIONS (table_name 't', api_key '{SECRET}');
 CREATE OPERATOR FAMILY app.family USING btree;
 CREATE CONVERSION app.turned FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8;
 CREATE DOMAIN app.few AS int CONSTRAINT small CHECK (VALUE < 9);
@@ -47,6 +50,31 @@ CHANGES = [
     (
         "ALTER SERVER \"There\" OPTIONS (SET host 'b')",
         "ALTER SERVER \"There\" OPTIONS (SET host 'a')",
+    ),
+    (
+        'ALTER SERVER "There" OPTIONS (DROP token)',
+        "ALTER SERVER \"There\" OPTIONS (ADD token 'x')",
+    ),
+    (
+        'CREATE USER MAPPING FOR PUBLIC SERVER "There"',
+        'DROP USER MAPPING FOR PUBLIC SERVER "There"',
+    ),
+    (
+        "ALTER FOREIGN TABLE app.afar OPTIONS (SET table_name 'u')",
+        "ALTER FOREIGN TABLE app.afar OPTIONS (SET table_name 't')",
+    ),
+    (
+        "ALTER FOREIGN TABLE app.afar ALTER n OPTIONS (SET column_name 'u')",
+        "ALTER FOREIGN TABLE app.afar ALTER n OPTIONS (SET column_name 'm')",
+    ),
+    (
+        "ALTER OPERATOR FAMILY app.family USING btree "
+        "ADD FUNCTION 1 (int4, int8) btint48cmp(int4, int8)",
+        "ALTER OPERATOR FAMILY app.family USING btree DROP FUNCTION 1 (int4, int8)",
+    ),
+    (
+        "ALTER OPERATOR FAMILY app.family USING btree ADD OPERATOR 1 < (int4, int8)",
+        "ALTER OPERATOR FAMILY app.family USING btree DROP OPERATOR 1 (int4, int8)",
     ),
     ('ALTER SERVER "There" OWNER TO {other}', 'ALTER SERVER "There" OWNER TO {me}'),
     ("COMMENT ON SERVER \"There\" IS 'x'", 'COMMENT ON SERVER "There" IS NULL'),
@@ -93,7 +121,15 @@ async def test_a_change_is_told_in_words_and_taken_back_it_is_none(
     assert again.fingerprint == tenant.normal.fingerprint
 
 
-async def test_what_options_hold_is_not_told(tenant: Tenant) -> None:
+async def test_what_options_hold_is_not_told_nor_can_it_be_guessed(tenant: Tenant) -> None:
     kept = "".join(lines_of(tenant.normal.document))
     assert "There" in kept
+    assert "token" in kept
     assert SECRET not in kept
+    other = await tenant.changed(
+        "ALTER SERVER \"There\" OPTIONS (SET token 'hunter23'); "
+        "ALTER FOREIGN TABLE app.afar OPTIONS (SET api_key 'hunter23')",
+        f"ALTER SERVER \"There\" OPTIONS (SET token '{SECRET}'); "
+        f"ALTER FOREIGN TABLE app.afar OPTIONS (SET api_key '{SECRET}')",
+    )
+    assert other.fingerprint == tenant.normal.fingerprint

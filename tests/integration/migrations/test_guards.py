@@ -27,6 +27,7 @@ from migrations.target.target import Target
 from tests.integration.migrations.world import (
     IMPATIENT,
     OUR_BACKENDS,
+    SEEN,
     World,
     expecting,
     migration,
@@ -231,7 +232,8 @@ async def test_a_lock_timeout_beyond_the_budget_fails_and_names_the_blocker(worl
     reader = await asyncpg.connect(world.url, server_settings={"application_name": "report"})
     async with reader.transaction():
         await reader.execute("SELECT * FROM users")
-        outcome = await world.up(migration("002", "ALTER TABLE users ADD email text"))
+        change = migration("002", "ALTER TABLE users ADD email text")
+        outcome = await world.do(world.work(Mode.UP, change), SEEN)
     await reader.close()
     assert outcome.failure is not None
     assert (outcome.failure.kind, outcome.failure.sqlstate) == ("lock_timeout", "55P03")

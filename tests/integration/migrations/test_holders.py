@@ -21,7 +21,7 @@ from migrations.target.holder import name_holder
 from migrations.target.lock import key_for
 from migrations.target.session import open_session
 from tests.fixtures.postgres import AsSuperuser, PostgresServer, TenantDatabases, embedded_postgres
-from tests.integration.migrations.world import World, migration, until, users
+from tests.integration.migrations.world import SEEN, World, migration, until, users
 
 EMAIL = migration("002", "ALTER TABLE users ADD email text", "ALTER TABLE users DROP email")
 INDEX = migration("002", "CREATE INDEX CONCURRENTLY users_id ON users (id)", stepwise=True)
@@ -108,7 +108,7 @@ async def test_a_table_that_another_role_holds_for_too_long_fails_as_a_lock_time
 ) -> None:
     await world.up(users())
     async with application.session(LOCK) as session:
-        outcome = await world.up(EMAIL)
+        outcome = await world.do(world.work(Mode.UP, EMAIL), SEEN)
     held = "holds AccessShareLock on public.users"
     assert blocker(outcome) == f"{application.as_told(session)}, {held}; {HIDDEN} to see them"
 
@@ -123,7 +123,7 @@ async def test_who_may_read_all_statistics_is_told_what_the_other_session_does(
     up = replace(VACUUM.up, options=replace(VACUUM.up.options, role=world.owner if role else None))
     holding = "BEGIN; LOCK users IN ACCESS EXCLUSIVE MODE"
     async with application.session(holding) as session:
-        outcome = await world.up(replace(VACUUM, up=up))
+        outcome = await world.do(world.work(Mode.UP, replace(VACUUM, up=up)), SEEN)
     assert blocker(outcome).startswith(f"{application.as_told(session)}, idle in transaction, ")
     assert blocker(outcome).endswith(" s, holds AccessExclusiveLock on public.users")
 
@@ -268,7 +268,7 @@ async def test_a_prepared_transaction_is_told_by_its_name(
     if restarted:
         await asyncio.to_thread(two_phase.stop)
         await asyncio.to_thread(two_phase.start)
-    found = blocker(await world.up(EMAIL))
+    found = blocker(await world.do(world.work(Mode.UP, EMAIL), SEEN))
     assert found.startswith("the prepared transaction 'order 5', user postgres, "), found
     assert " s, holds AccessShareLock on public.users; COMMIT PREPARED or " in found
     await superuser.execute("ROLLBACK PREPARED 'order 5'")

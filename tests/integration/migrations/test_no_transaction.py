@@ -34,6 +34,7 @@ MARKED = {
     ),
 }
 ALONE = "SELECT 1;\nREINDEX TABLE ev;\nREINDEX INDEX ev_i;\nCALL fill();\nCALL one();\n"
+BLOCK = "DO $$ BEGIN FOR i IN 1..3 LOOP INSERT INTO n VALUES (i); COMMIT; END LOOP; END $$;\n"
 
 
 @pytest.fixture
@@ -54,6 +55,21 @@ async def test_what_only_the_server_knows_to_need_no_transaction_runs(
     assert await prepared.value("SELECT array_agg(i) FROM n") == [1, 2, 3, 7]
     states = [state for *_, state in await prepared.journal()]
     assert states.count("intent") == 3, "the others are one with their entries"
+
+
+@pytest.mark.parametrize("format", MARKED)
+async def test_a_block_that_commits_runs_as_a_procedure_does(
+    prepared: World, tmp_path: Path, format: str
+) -> None:
+    name, head = MARKED[format]
+    if format == "goose":
+        block = f"-- +goose StatementBegin\n{BLOCK}-- +goose StatementEnd\n"
+    else:
+        block = BLOCK
+    named = format.partition(",")[0]
+    (one,) = load_folder(written(tmp_path, {name: f"{head}SELECT 1;\n{block}"}), named).migrations
+    assert (await prepared.up(one)).verdict is Verdict.DONE
+    assert await prepared.value("SELECT array_agg(i) FROM n") == [1, 2, 3]
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,19 @@ import pytest
 
 from migrations.formats import Reading
 from migrations.formats.bundle import load_files
-from migrations.model.attempt import Limits, Mode, Verdict
+from migrations.model.attempt import (
+    FailureClass,
+    Limits,
+    Mode,
+    Verdict,
+    WatchdogPolicy,
+    WhenBlocked,
+)
 from migrations.model.migration import Language, Migration, SourceFile
 from migrations.model.work import Outcome
 from tests.fixtures.psql import with_psql
 from tests.integration.migrations.world import World, until
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.usefixtures("psql")
 
@@ -185,6 +193,23 @@ async def test_a_script_that_waits_tells_for_whom(world: World) -> None:
     assert (await running).verdict is Verdict.DONE
 
 
+async def test_a_script_that_waits_for_too_long_is_given_up_where_that_is_asked_for(
+    world: World,
+) -> None:
+    await world.execute("CREATE TABLE colours (id int)")
+    holder = await asyncpg.connect(world.url)
+    await holder.execute("BEGIN; LOCK colours IN SHARE MODE")
+    up = script("\\set n 1\nINSERT INTO colours VALUES (:n);\n")
+    policy = WatchdogPolicy(WhenBlocked.GIVE_UP, 1.0)
+    limits = Limits(lock_timeout_s=600, retry_budget=5, retry_for_s=600, watchdog=policy)
+    outcome = await world.do(world.work(Mode.UP, up, programs=ALLOWED), limits)
+    await holder.close()
+    assert outcome.verdict is Verdict.FAILED
+    assert outcome.failure is not None
+    assert outcome.failure.kind is FailureClass.LOCK_TIMEOUT
+    assert "given up after waiting" in outcome.failure.message
+
+
 async def test_a_script_that_fits_in_one_transaction_is_tried_again_for_its_locks(
     world: World,
 ) -> None:
@@ -205,13 +230,22 @@ async def test_a_script_that_fits_in_one_transaction_is_tried_again_for_its_lock
     assert await world.value("SELECT count(*) FROM colours") == 1
 
 
-async def test_a_cancelled_script_ends_with_its_psql(world: World) -> None:
-    migration = script("CREATE TABLE colours (id int);\n\\set a 60\nSELECT pg_sleep(:a);\n")
+@pytest.mark.parametrize(
+    "then",
+    [
+        "SELECT pg_sleep(:a)",
+        "DO $$ BEGIN LOOP RAISE NOTICE '%', repeat('x', 10000); END LOOP; END $$",
+    ],
+    ids=["silent", "without end"],
+)
+async def test_a_cancelled_script_ends_with_its_psql(world: World, then: str) -> None:
+    migration = script(f"CREATE TABLE colours (id int);\n\\set a 60\n{then};\n")
     task = asyncio.create_task(world.do(world.work(Mode.UP, migration, programs=ALLOWED)))
     await until(lambda: world.value(PSQL_SESSIONS))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await task
+        async with asyncio.timeout(PATIENCE_S):
+            await task
 
     async def gone() -> bool:
         return not await world.value(PSQL_SESSIONS)

@@ -27,6 +27,7 @@ from migrations.scratch.schema import CatalogSchema, FolderSchema, SqlSchema
 from migrations.standalone import Standing, status
 from migrations.target.session import ConnectionSettings, Password
 from tests.fixtures.postgres import FreshDatabase, PostgresServer
+from tests.integration.migrations.world import until
 from tests.support.schema_of_all_kinds import SCHEMA
 from tests.support.scratch import connected
 
@@ -100,6 +101,31 @@ async def test_a_role_that_may_make_databases_is_enough(
     async with scratch_database(ordinary, SqlSchema(SHOP, "shop.sql")) as database:
         assert database.lacks == ()
         assert database.settings.user == ordinary.user
+    assert await ours(postgres_server, database) == (0, 0)
+
+
+async def test_it_is_dropped_though_a_session_that_its_role_may_not_end_leaves_late(
+    postgres_server: PostgresServer, ordinary: ConnectionSettings
+) -> None:
+    """As a worker of autovacuum is."""
+    admin = await asyncpg.connect(postgres_server.url("postgres"))
+
+    async def use() -> None:
+        async with scratch_database(ordinary) as database:
+            made.set_result(database)
+            await leave.wait()
+
+    made: asyncio.Future[ScratchDatabase] = asyncio.get_running_loop().create_future()
+    leave = asyncio.Event()
+    task = asyncio.create_task(use())
+    database = await made
+    other = await asyncpg.connect(postgres_server.url(database.settings.database))
+    leave.set()
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'DROP DATABASE%' || $1 || '\"'"
+    await until(lambda: admin.fetchval(waits, database.settings.database))
+    await other.close()
+    await task
+    await admin.close()
     assert await ours(postgres_server, database) == (0, 0)
 
 

@@ -224,6 +224,20 @@ DEMANDS = {
         " y int NOT NULL REFERENCES a, CHECK (x <> y))",
         100,
     ),
+    "a reference to itself": (
+        "CREATE TABLE t (id int PRIMARY KEY, up int NOT NULL REFERENCES t, old int REFERENCES t,"
+        " CHECK (old <> id))",
+        100,
+    ),
+    "a reference to itself by a number that the server gives": (
+        "CREATE TABLE t (id bigserial PRIMARY KEY, name text, up bigint REFERENCES t)",
+        100,
+    ),
+    "a reference to itself beside another that shares a column": (
+        "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE t (a int REFERENCES a, id int,"
+        " up int, PRIMARY KEY (a, id), FOREIGN KEY (a, up) REFERENCES t)",
+        100,
+    ),
     "kinds that are rare": (
         "CREATE TABLE t (p point NOT NULL, r int4range NOT NULL, m macaddr NOT NULL UNIQUE,"
         " b bit(8) NOT NULL, i inet NOT NULL, t time NOT NULL, h numeric(2, 0)"

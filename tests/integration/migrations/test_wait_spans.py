@@ -90,3 +90,29 @@ async def test_a_blocker_that_was_cancelled_has_a_span_as_long_as_the_wait_for_i
         said = dict(wait.attributes or {})
         assert said == {telemetry.WAITED_FOR: "AccessExclusiveLock on public.users"}
     assert (waits[0].end_time or 0) > (watchdog.start_time or 0)
+
+
+@pytest.mark.parametrize("hears", [reporter, Telling], ids=["an agent", "ledger db"])
+async def test_a_statement_that_was_given_up_has_a_span_that_says_so(
+    world: World, made: InMemorySpanExporter, hears: Callable[[], Observer]
+) -> None:
+    await world.execute(f"SET ROLE {world.owner}; CREATE TABLE users (id int, name text)")
+    observer = hears()
+    limits = replace(LIMITS, watchdog=WatchdogPolicy(WhenBlocked.GIVE_UP, 1.0))
+    query = f"SELECT count(*) FROM users WHERE name = '{SECRET}'"
+    async with session(world.url, "BEGIN", query):
+        with observer if isinstance(observer, Telling) else nullcontext():
+            outcome = await run(world.settings, world.work(Mode.UP, ALTER), limits, observer)
+    assert outcome.verdict is Verdict.FAILED
+    spans = made.get_finished_spans()
+    (step,) = [span for span in spans if span.name == "migrate 002 up"]
+    (watchdog,) = [span for span in spans if span.name == telemetry.WATCHDOG_SPAN]
+    assert watchdog.parent is not None
+    assert watchdog.parent.span_id == step.context.span_id
+    assert dict(watchdog.attributes or {}) == {
+        telemetry.WAITED_FOR: "AccessExclusiveLock on public.users",
+        telemetry.ERROR_TYPE: "lock_timeout",
+    }
+    assert not watchdog.status.is_ok
+    assert ((watchdog.end_time or 0) - (watchdog.start_time or 0)) / 1e9 >= POLICY.after_s
+    assert SECRET not in str([span.attributes for span in spans])

@@ -22,6 +22,8 @@ from tests.support.patience import PATIENCE_S
 
 LEDGER = "ledger-1"
 IMPATIENT = Limits(lock_timeout_s=0.2, retry_budget=1, retry_for_s=5, advisory_wait_s=1)
+SEEN = Limits(lock_timeout_s=5, retry_budget=0, retry_for_s=60, advisory_wait_s=1)
+"""Waited out once, and so long that whoever holds the lock is seen on a busy machine, too."""
 APPLIED_USERS = "CREATE TABLE users (id int)"
 
 JOURNAL = """

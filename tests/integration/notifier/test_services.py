@@ -15,10 +15,11 @@ from ledger.domain.messages import Notification, message_of
 from ledger.domain.notices import Notice, NoticeSeverity
 from ledger.domain.routes import Route, draft_of
 from ledger.notifier import services
+from ledger.notifier.process import told
 from ledger.notifier.services import AppriseService
 from ledger.notifier.thread import BlockingCall
 from ledger.notifier.webhook import Webhook
-from ledger.settings import SettingsError
+from ledger.settings import Settings, SettingsError
 from migrations.clock import SYSTEM_CLOCK
 from tests.support.manual_clock import ManualClock
 from tests.support.receivers import http_receiver, mail_receiver, service_receiver
@@ -192,3 +193,10 @@ def test_without_apprise_a_service_is_refused_in_a_sentence(
     with pytest.raises(SettingsError, match="pip install 'migration-ledger"):
         AppriseService("env:SLACK")
     services.load.cache_clear()
+
+
+def test_what_a_ledger_is_called_is_no_markup_either() -> None:
+    targets = {"hook": {"webhook": "http://127.0.0.1:1/", "key": "env:KEY"}}
+    notify = {"targets": targets, "routes": [{"to": "hook"}]}
+    settings = Settings.model_validate({"name": "<!channel> *x*", "notify": notify})
+    assert told(settings).ledger == "\\u003c\\u0021channel\\u003e \\u002ax\\u002a"

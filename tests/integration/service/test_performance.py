@@ -13,6 +13,7 @@ from ledger.contracts.envelope import Metadata, encode
 from ledger.contracts.events import MigrationOrdered
 from ledger.contracts.reports import (
     AttemptStarted,
+    BatchProgressed,
     Event,
     MigrationApplied,
     MigrationFailed,
@@ -305,6 +306,53 @@ async def test_what_waits_for_an_agent_is_not_slow_and_what_runs_is_since_it_beg
     assert [(one.database, one.for_s) for one in outlook.slower] == [("acme", 600.0)]
     assert ordered_at < begun[0].recorded_at
     assert (outlook.basis, outlook.left_s) == ("history", 2.0), "of the other one"
+
+
+@pytest.mark.parametrize(
+    ("usual_ms", "select", "left_s", "basis"),
+    [
+        # Nothing but its own word: of 300 seconds, ten passed since.
+        (None, "id=acme", 290.0, "data"),
+        # The other two, one after the other, are taken to need as long as this one in all.
+        (None, "id in (acme,bolt,crane)", 290.0 + 2 * 290.0, "data"),
+        # It needs longer than what is usual for all of them.
+        (1000, "id in (acme,bolt,crane)", 290.0, "data"),
+        (1_000_000, "id in (acme,bolt,crane)", 6000.0, "history"),
+    ],
+)
+async def test_a_data_migration_that_says_how_long_it_needs_is_believed(
+    house: House, usual_ms: int | None, select: str, left_s: float, basis: str
+) -> None:
+    if usual_ms is not None:
+        runs = [applied("x", usual_ms, version) for version in ("1", "2") for _ in range(5)]
+        await record(house, runs, "old")
+    async with house.leading(), house.actor() as actor:
+        rollout = await house.start(select=select, in_flight=1)
+        (command,) = await actor.commands(1)
+        assert isinstance(command, ApplyCommand)
+        await actor.say(command.stream, started(command))
+        begun = (await house.at_least(1, AttemptStarted))[0].recorded_at
+        for number, needs_s in enumerate((900, 300), 1):
+            told = BatchProgressed(
+                database=command.database,
+                command=command.command,
+                version="1",
+                direction="up",
+                batches=number,
+                rows=1000 * number,
+                total=10_000,
+                left_s=needs_s,
+            )
+            await actor.say(command.stream, told)
+        said = await house.at_least(2, BatchProgressed)
+        await house.stores.reads.caught_up()
+        clock = ManualClock(said[-1].recorded_at + timedelta(seconds=10))
+        service = PerformanceService(house.stores, PerformanceTable(house.stores.pool), clock)
+        outlook = await service.outlook(await status_of(house, rollout))
+    ran_s = (clock.now() - begun).total_seconds()
+    others = 2 if left_s == 3 * 290.0 else 0
+    assert outlook.left_s == pytest.approx(left_s + others * ran_s)
+    assert outlook.basis == basis
 
 
 async def test_a_viewer_reads_reports_though_nobody_leads(house: House, log_in: LogIn) -> None:

@@ -14,7 +14,7 @@ from ledger.contracts.registry import Connection
 from ledger.contracts.reports import DatabaseInspected
 from ledger.domain.selection_words import UnknownInSelection
 from ledger.errors import NothingOfThatName
-from ledger.service import registrations
+from ledger.service import fleet_records, registrations
 from ledger.service.history import Search
 from ledger.service.request_context import RequestContext
 from tests.integration.service.conftest import LogIn
@@ -144,6 +144,29 @@ async def test_an_import_in_parts_is_one_request_and_two_requests_are_two(
         ("p1", 1),
         ("p1", 5),
     ]
+
+
+async def test_a_file_that_is_applied_in_parts_is_one_request_its_looks_included(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet_records, "PART", 2)
+    fleet = house.ledger.fleet
+    for host in ("h1", "h2"):
+        entries = [
+            FleetFileEntry(name, "main", Connection.at(host=host, database=name, user="app"), {})
+            for name in ("p1", "p2", "p3", "p4", "p5")
+        ]
+        changes = await fleet.compare(entries, prune=False)
+        await fleet.apply(changes, entries, RequestContext(host), prune=False)
+    moved, added, *_ = await house.ledger.history.lines(Search(), 3)
+    assert (database_of(added.recorded), added.databases) == ("p1", 5)
+    assert [(type(one.event).__name__, number) for one, number in moved.kinds] == [
+        ("DatabaseRepointed", 5),
+        ("CheckRequested", 1),
+    ]
+    await fleet.repoint("p1", None, {"host": "h3"}, RequestContext("one more"))
+    newest, before, *_ = await house.ledger.history.lines(Search(), 3)
+    assert (database_of(newest.recorded), before.recorded) == ("p1", moved.recorded)
 
 
 async def test_what_is_written_past_the_program_is_found_by_nobodys_name_and_hides_nothing(

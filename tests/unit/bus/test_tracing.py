@@ -54,6 +54,16 @@ def test_a_context_that_cannot_be_read_is_none(value: bytes) -> None:
     assert telemetry.current_context(context) == (None, None)
 
 
+def test_what_is_longer_than_any_trace_may_say_is_not_kept() -> None:
+    for members, kept in ((20, True), (30, False)):
+        state = ",".join(f"k{number}={'y' * 18}" for number in range(members))
+        headers = (("traceparent", PARENT.encode()), ("tracestate", state.encode()))
+        told = telemetry.current_context(telemetry.extract(headers))
+        assert told == (PARENT, state if kept else None)
+    longest = ("traceparent", PARENT.encode() + b"-" + b"x" * 600)
+    assert telemetry.current_context(telemetry.extract((longest,))) == (None, None)
+
+
 def test_without_a_provider_a_context_from_elsewhere_goes_on() -> None:
     context = telemetry.context_of(Metadata(traceparent=PARENT))
     with telemetry.attached(context):

@@ -253,6 +253,18 @@ def test_whoever_ends_with_failures_is_told_where_they_stand_and_what_tries_them
     assert capsys.readouterr().err == ""
 
 
+def test_a_way_back_is_suggested_only_where_there_is_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    halted = status(DatabaseLine("acme", 0, "failed", 1), is_="halted", counts={"failed": 1})
+    conclude(halted, Output(OutputFormat.TABLE))
+    assert "`ledger rollout rollback r1` or `ledger rollout abort r1`" in capsys.readouterr().err
+    conclude(halted, Output(OutputFormat.TABLE), way_back=False)
+    said = capsys.readouterr().err
+    assert "rollback" not in said
+    assert "`ledger rollout resume r1` or `ledger rollout abort r1`" in said
+
+
 def test_the_end_of_what_was_undone_is_told_with_what_undid_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

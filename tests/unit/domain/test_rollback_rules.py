@@ -11,7 +11,12 @@ from ledger.domain import requests
 from ledger.domain.fleet import FleetStatus
 from ledger.domain.progress import next_wake
 from ledger.domain.refusals import DownHasNoRollback, IrreversibleMigrations, WrongStatus
-from ledger.domain.rollback import NothingToUndo, UndoHasNoRollback, UndoUnderWay
+from ledger.domain.rollback import (
+    NothingToUndo,
+    UndoHasNoRollback,
+    UndoUnderWay,
+    may_go_back,
+)
 from ledger.domain.rollout import Status
 from migrations.model.attempt import Mode, Verdict
 from tests.support.spec import (
@@ -295,6 +300,22 @@ def test_what_has_no_down_section_cannot_be_undone() -> None:
     story = given(planned(["a"]), migrations={"1": migration("1", down=False)}).when()
     with pytest.raises(IrreversibleMigrations):
         story.when(applied("a")).go_back()
+
+
+@pytest.mark.parametrize(
+    ("mode", "down", "may"),
+    [
+        (Mode.UP, True, True),
+        (Mode.UP, False, False),
+        (Mode.DOWN, True, False),
+        (Mode.ADOPT, False, True),
+    ],
+)
+def test_a_rollback_is_thought_of_where_it_would_not_be_refused_for_what_went(
+    mode: Mode, down: bool, may: bool
+) -> None:
+    plan = given(planned(["a"], mode=mode)).state.plan
+    assert may_go_back(plan, [migration("1", down=down)]) is may
 
 
 def test_a_rollout_that_ordered_nothing_has_nothing_to_undo() -> None:

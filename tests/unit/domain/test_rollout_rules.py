@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ledger.contracts.events import Budget, MigrationOrdered, RolloutHalted
+from ledger.contracts.events import Budget, MigrationOrdered, RolloutAborted, RolloutHalted
 from ledger.domain import requests
 from ledger.domain.rollout import Status
 from migrations.model.attempt import Expectation, Verdict
 from tests.support.spec import (
     DEADLINE_S,
     EXPIRY_S,
+    ROLLOUT,
     aborted,
     applied,
     asked,
@@ -170,6 +171,16 @@ def test_an_order_carries_term_steps_and_limits() -> None:
     assert (order.term, [step.version for step in order.steps]) == (1, ["1", "2"])
     assert (order.expires_at - story.now).total_seconds() == EXPIRY_S
     assert (order.deadline_at - story.now).total_seconds() == DEADLINE_S
+
+
+def test_why_a_person_ended_it_stands_behind_why_it_had_halted() -> None:
+    event = RolloutAborted(rollout=ROLLOUT, cancel=False)
+    story = given(planned(["a"]), wave_opened(0), ordered("a"))
+    story.append(event, reason="too slow")
+    assert story.state.why == "too slow"
+    story = given(planned(["a"]), wave_opened(0), ordered("a"), halted("1 failed, budget is 0"))
+    story.append(event, reason="too slow")
+    assert story.state.why == "1 failed, budget is 0; then aborted: too slow"
 
 
 def test_an_aborted_rollout_still_finds_out_what_became_of_its_orders() -> None:

@@ -54,6 +54,12 @@ FLEET = [
         ("status=suspended", ""),
         ("status!=act*", ""),
         ("tier=tin,region=eu", ""),
+        ("tier in (gold,tin),tier=gold", "ac"),
+        ("id in (a,b),id!=a", "b"),
+        ("id=?,id=b", "b"),
+        ("region,region!=eu", "bc"),
+        ("!region,region!=eu", "d"),
+        ("tier=t*,tier=g*", ""),
     ],
 )
 def test_active_databases_that_fulfil_every_term_are_selected_by_id(
@@ -135,6 +141,16 @@ def test_many_names_that_no_database_has_are_counted_behind_the_first() -> None:
         ("tier=gold,!pool", 12, "every database has `pool`; say which one"),
         ("status=activ", 8, "'activ' is no status; the nearest is active"),
         ("status in (active,gone)", 19, "'gone' is no status"),
+        ("tier=gold,tier=tin", 11, "says otherwise of 'tier', and all of a selection must hold"),
+        ("tier=gold,region=eu,tier!=gold", 21, "says otherwise of 'tier'"),
+        ("tier in (gold,tin),tier=eu", 20, "says otherwise of 'tier'"),
+        ("tier in (gold,tin),tier not in (tin,gold)", 20, "says otherwise of 'tier'"),
+        ("tier=gold,!tier", 11, "says otherwise of 'tier'"),
+        ("tier,!tier", 6, "says otherwise of 'tier'"),
+        ("!tier,tier=g*", 7, "says otherwise of 'tier'"),
+        ("id=a*,id=b", 7, "says otherwise of 'id'"),
+        ("id=b,id!=b*", 6, "says otherwise of 'id'"),
+        ("status=active,status=retired", 15, "says otherwise of 'status'"),
     ],
 )
 def test_what_cannot_be_read_is_refused_at_its_place(

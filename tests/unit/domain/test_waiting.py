@@ -133,13 +133,17 @@ def test_what_holds_it_up_is_named_since_when_and_until_the_next_try() -> None:
 
 def test_texts_that_have_not_come_are_named() -> None:
     found = reasons(running(), busy={"phase": "queued", "waits_for": "migration texts"})["a"]
-    assert (found.text, found.since) == ("migration texts; its command", START)
+    assert (found.text, found.since) == ("migration texts", START)
 
 
 def test_an_agent_at_work_says_what_it_does() -> None:
     assert reasons(running(), busy={"phase": "queued"})["a"].reason is Reason.QUEUED
     found = reasons(running(), busy={"migration": "1_change"})["a"]
     assert (found.reason, found.text) == (Reason.RUNNING, "running: migration 1_change")
+    begun = {"migration": "1_change", "statement": 0, "statements": 1}
+    assert reasons(running(), busy=begun)["a"].text == "running: migration 1_change"
+    first = reasons(running(), busy={"phase": "connecting"})["a"]
+    assert (first.reason, first.text) == (Reason.RUNNING, "connecting to its server")
 
 
 def test_an_order_that_no_agent_took_says_until_when_it_may() -> None:

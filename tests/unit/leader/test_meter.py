@@ -12,6 +12,7 @@ import pytest
 from ledger import instruments, telemetry
 from ledger.contracts.envelope import Metadata, Recorded
 from ledger.contracts.events import (
+    AttemptTimedOut,
     RolloutAborted,
     RolloutCompleted,
     RolloutHalted,
@@ -198,7 +199,11 @@ def test_data_migrations_are_told_by_rollout_until_their_attempts_are_over(
     assert now(instruments.DATA_LEFT) == {"r": 80, "other": 7}
     hears.saw([reported(ended("a"), 2, 2)])
     assert now(instruments.DATA_ROWS) == {"r": 500, "other": 10}
-    hears.saw([reported(ended("b"), 2, 2), reported(ended("c"), 2, 2, "other")])
+    hears.saw([reported(ended("b"), 2, 2)])
+    assert now(instruments.DATA_ROWS) == {"other": 10}
+    # Its agent was killed: there is no last word, and what was under way is no more.
+    over = AttemptTimedOut(rollout="other", database="c", attempt=1, command=uuid4())
+    hears.saw([reported(over, 2, 2, "other")])
     assert now(instruments.DATA_ROWS) == {}
 
 

@@ -184,6 +184,15 @@ def test_callbacks_that_nothing_would_miss_are_left_alone(name: str, text: str) 
     assert len(loaded({"V1__a.sql": TABLE, name: text})) == 1
 
 
+def test_a_file_under_another_prefix_is_left_alone_with_a_note() -> None:
+    newest = loaded({"V1__a.sql": TABLE, "V2__b.sql": "SELECT 1;", "NTV3__c.sql": TABLE})[-1]
+
+    assert (newest.version, newest.notes) == (
+        "2",
+        ("NTV3__c.sql: has none of Flyway's prefixes, and is left alone",),
+    )
+
+
 @pytest.mark.parametrize("name", ["V1_a__b_.sql", "v1__a.sql", "V1-a.sql", "R_views.sql"])
 def test_a_name_that_nearly_is_one_is_refused(name: str) -> None:
     with pytest.raises(FileNameError):

@@ -251,6 +251,29 @@ def test_dates_with_and_without_dashes_have_one_order() -> None:
     assert [name for _, name in told(*names)] == ["initial", "a", "b", "c", "d", "e"]
 
 
+def test_a_day_of_one_digit_has_its_place_among_dates() -> None:
+    names = ("2020-12-7-190800_b", "2021-01-07-000000_d", "2018-01-01-000000_a")
+    files = [f"{name}.sql" for name in (*names, "20201215000000_c")]
+    assert [name for _, name in told(*files)] == ["a", "b", "c", "d"]
+
+
+def test_in_diesels_folders_it_has_the_place_that_diesel_gives_it() -> None:
+    """Diesel leaves the dashes out and compares what remains as text."""
+    names = ("2020-12-7-190800_c", "2020-12-15-000000_b", "2021-01-07-000000_d", "2018-01-01_a")
+    assert [name for _, name in told(*(f"{one}/up.sql" for one in names))] == ["a", "b", "c", "d"]
+
+
+def test_a_whole_name_may_be_a_version() -> None:
+    names = ("1.9.0.sql", "1.10.0.sql", "1.10.1.sql", "v1.10.2.sql", "1.11.x.sql")
+    versions = ["1.9.0", "1.10.0", "1.10.1", "v1.10.2", "1.11"]
+    assert [version for version, _ in told(*names)] == versions
+
+
+def test_a_number_of_four_digits_is_no_year() -> None:
+    names = ("0005-1-2_b.sql", "0006_c.sql", "0005-1_a.sql", "2031_1_2_x.sql")
+    assert [version for version, _ in told(*names)] == ["0005-1", "0005-1-2", "0006", "2031"]
+
+
 def test_what_stands_behind_a_date_tells_versions_apart_also_when_it_is_zero() -> None:
     names = ("2023-01-26.0-b.sql", "2023-01-26-a.sql", "2023-01-26-000000-c.sql")
     assert [name for _, name in told(*names)] == ["a", "b", "c"]

@@ -149,8 +149,19 @@ def test_another_tools_file_may_create_a_procedure_that_commits() -> None:
 
 
 def test_a_block_that_commits_is_refused_in_every_format_with_what_to_write_instead() -> None:
-    with pytest.raises(ForbiddenSqlError, match=r"COMMIT inside a DO block.*\+migrate Data"):
-        script("DO $$ BEGIN COMMIT; END $$", file="f.sql", foreign=True)
+    text = "DO $$ BEGIN COMMIT; END $$"
+    with pytest.raises(ForbiddenSqlError, match=r"COMMIT inside a DO block.*Up notransaction"):
+        script(text, file="f.sql", foreign=True)
+    assert len(script(text, file="f.sql", alone=True).statements) == 1
+    with pytest.raises(ForbiddenSqlError, match="pg_advisory_unlock"):
+        script(text.replace("COMMIT", "PERFORM pg_advisory_unlock(1)"), file="f.sql", alone=True)
+
+
+def test_a_beginning_that_nothing_commits_is_taken_off_where_a_tool_may_have_done_so() -> None:
+    text = "SELECT 1;\nBEGIN;\nSELECT 2;"
+    assert script(text, file="f.sql", begun=False, ended=True).control == (2,)
+    with pytest.raises(ForbiddenSqlError, match="BEGIN is transaction control"):
+        script(f"VACUUM;\n{text}", file="f.sql", begun=False, ended=True)
 
 
 def parts(text: str, *, begun: bool) -> list[int]:

@@ -116,6 +116,31 @@ def test_literals_and_comments_never_reach_the_normalized_text() -> None:
         assert "4711" not in summary.normalized(statement.text) + statement.summary
 
 
+def test_the_words_that_settings_are_given_are_values_too() -> None:
+    for text in (
+        "SET app.token TO secret",
+        'SET LOCAL é.token = "secret", secret',
+        "ALTER SYSTEM SET a = secret",
+        "ALTER ROLE r SET a.b TO secret",
+        "ALTER DATABASE d SET a.b TO secret",
+        "ALTER FUNCTION f SET a.b TO secret",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql SET a.b = secret AS ''",
+    ):
+        assert "secret" not in summary.normalized(text), text
+
+
+def test_a_word_is_masked_only_where_it_is_a_value() -> None:
+    for text in (
+        "UPDATE t SET a = b",
+        "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+        "SET a.b FROM CURRENT",
+        "RESET a.b",
+    ):
+        assert summary.normalized(text) == text
+    assert summary.normalized("SET search_path TO a, b") == "SET search_path TO $1, $2"
+    assert summary.normalized("SET that does not parse 'x'") == "SET that does not parse $1"
+
+
 SUMMARIES = (
     ("CREATE TABLE s.a (id int REFERENCES b (id))", "CREATE TABLE s.a", ("s.a", "b")),
     (

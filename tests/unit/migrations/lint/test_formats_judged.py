@@ -95,6 +95,14 @@ def test_programs_are_named_as_not_looked_into(tmp_path: Path) -> None:
     assert found.unseen == ("20260101000000_fill",)
 
 
+def test_blocks_of_code_are_named_with_their_line_until_a_trace_has_seen_them(
+    tmp_path: Path,
+) -> None:
+    text = f"{UP}SELECT 1;\nDO $$ BEGIN DROP TABLE users; END $$;\nCALL grow();\n"
+    found = linted(tmp_path, {"1_a.sql": text})
+    assert found.unseen == ("1_a, line 3", "1_a, line 4")
+
+
 def test_comments_in_a_script_for_psql_are_not_called_unused(tmp_path: Path) -> None:
     text = f"{UP}\\set a 1\n-- ledger:ignore drop-table nobody reads it\nDROP TABLE shops;\n"
     found = linted(tmp_path, {"1_a.sql": text})
