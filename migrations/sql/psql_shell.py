@@ -199,8 +199,16 @@ def _bar(rest: str) -> int | None:
 
 
 def _watched(command: str, ending: str) -> str:
-    """A command of the shell that ends psql when it fails, or what feeds another one in it."""
-    return f"{_WATCHING.format(ending=ending)}{_piped(command, ending)}"
+    """A command of the shell that ends psql when it fails, or what feeds another one in it.
+
+    It runs in a shell of its own, which it may replace (`exec`) or watch itself (`trap`).
+    """
+    for found in _STAGE.finditer(command):
+        if found[0].startswith("#"):
+            command = command[: found.start()]
+    if not command.strip():
+        return command
+    return f"{_WATCHING.format(ending=ending)}( {_piped(command, ending)} )"
 
 
 def _piped(command: str, ending: str) -> str:
