@@ -209,11 +209,14 @@ async def test_without_a_pull_request_nothing_is_written_on_one(
 async def test_on_main_a_fleet_is_asked_rolled_out_and_verified(runner: Runner) -> None:
     asked = await runner.run("check", SELECT="half=h0")
     assert (asked.code, "### Preflight: done" in asked.page) == (0, True), asked.said
-    step = await runner.run("up", REASON='$(touch pwned) "; `id`', WAVES="1,rest")
+    # A commit's message as a whole: a title, which a browser may have ended with \r\n, and a body.
+    message = '$(touch pwned) "; `id` é\r\n\nA body.\n\nCo-authored-by: x'
+    step = await runner.run("up", REASON=message, WAVES="1,rest")
     assert step.code == 0, step.said
     assert f"### Rollout {step.outputs['rollout']}: done" in step.page
     assert step.outputs["exit-code"] == "0"
-    assert "$(touch pwned)" in step.page
+    assert '$(touch pwned) "; `id` é\n' in step.page
+    assert "A body" not in step.page
     assert not (runner.checkout / "pwned").exists()
     muted = [line for line in step.said.splitlines() if line.startswith("::")]
     assert [muted[0].rpartition("::")[0], len(muted)] == ["::stop-commands", 2]
