@@ -55,6 +55,7 @@ from migrations.target.journal import Record, latest_by_version, statement
 from migrations.target.lock import key_for, wait_for_lock
 from migrations.target.look import become_owner, fire_triggers, looking, our_path_as_owner
 from migrations.target.preconditions import refuse_schema
+from migrations.target.refusals import to_grant
 from migrations.target.session import (
     DRIVER_ERRORS,
     Connection,
@@ -68,8 +69,6 @@ from migrations.target.session import (
 
 APPLICATION_NAME = "migration-ledger check"
 """What `pg_stat_activity` shows."""
-
-_REMEDY = "; grant the user the role that schema migration_ledger and its tables belong to"
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,8 +294,8 @@ async def _looked(
         if is_connection_lost(connection, error):
             raise
         failure = from_error(error)
-        remedy = _REMEDY if isinstance(error, asyncpg.InsufficientPrivilegeError) else ""
-        return replace(found, failure=replace(failure, message=failure.message + remedy))
+        message = failure.message + to_grant(error)
+        return replace(found, failure=replace(failure, message=message))
     if record is None:
         return found
     return await _with_remains(connection, target, _with_record(found, facts, record))
@@ -368,7 +367,8 @@ async def _with_remains(connection: Connection, target: str, found: Inspection) 
         return replace(found, backups=await backups(connection, target))
     except asyncpg.PostgresError as error:
         failure = from_error(error)
-        return replace(found, failure=replace(failure, message=failure.message + _REMEDY))
+        message = failure.message + to_grant(error)
+        return replace(found, failure=replace(failure, message=message))
 
 
 def with_entries(found: Inspection, entries: Sequence[Entry]) -> Inspection:

@@ -83,3 +83,12 @@ def written_too_late(error: asyncpg.PostgresError) -> Exception:
         "over: a trigger that defers constraints again, or a cursor WITH HOLD; all of it is rolled "
         "back; take that out"
     )
+
+
+def to_grant(error: asyncpg.PostgresError) -> str:
+    """What to add to the server's refusal of a look; empty where no right is missing."""
+    if not isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return ""
+    if " pg_" in str(error):
+        return "; every user has that right until it is revoked: grant it to the user again"
+    return f"; grant the user the role that schema {JOURNAL_SCHEMA} and its tables belong to"
