@@ -40,6 +40,7 @@ PACKAGES = ("ledger", "agents", "migrations")
 PROGRAMS = {
     "ledger": "ledger.cli.app.start:main",
     "ledger-agent": "agents.cli:main",
+    "ledger that waits": "tests.support.patient:ledger",
     "ledger with a wrong clock": "tests.support.wrong_clock:ledger",
     "ledger-agent with a wrong clock": "tests.support.wrong_clock:agent",
 }
