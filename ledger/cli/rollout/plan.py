@@ -272,6 +272,8 @@ def show_plan(
     )
     if left:
         output.tell(_left_out(left))
+    elif output.for_people and not every and any(len(wave) > LISTED for wave in preview.waves):
+        say("Of large waves some databases are named; `ledger plan --all` names all")
 
 
 def _tell_plan(
