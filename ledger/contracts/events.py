@@ -46,7 +46,7 @@ from ledger.contracts.fleet_events import (
 )
 from ledger.contracts.key_events import KeyRegistered, KeyRevoked
 from ledger.contracts.public_keys import PublicKeyText
-from ledger.contracts.registry import BigCount, Connection, Count, Moment, Name, Sha256
+from ledger.contracts.registry import BigCount, Count, KeptConnection, Moment, Name, Sha256
 from ledger.contracts.reports import Event
 from ledger.contracts.rollout_events import (
     AttemptTimedOut,
@@ -194,7 +194,7 @@ class InspectionOrdered(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
     attempt: Count
     term: BigCount
     purpose: Purpose
-    connection: Connection
+    connection: KeptConnection
     expires_at: datetime
     adoption: Adoption | None = None
     preflight: PreflightRequest | None = None

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from ledger.contracts.registry import Connection, Count, MigrationRef, Moment, Name, Sha256
+from ledger.contracts.registry import Count, KeptConnection, MigrationRef, Moment, Name, Sha256
 from ledger.contracts.reports import Event
 from ledger.contracts.streams import Author, Stream
 from migrations.model.attempt import Epoch
@@ -20,7 +20,7 @@ class DatabaseRegistered(Event, streams=(Stream.FLEET,), author=Author.PERSON):
 
     database: Name
     pool: Name
-    connection: Connection
+    connection: KeptConnection
     labels: dict[str, str] = Field(default_factory=dict)
 
 
@@ -36,7 +36,7 @@ class DatabaseRepointed(Event, streams=(Stream.FLEET,), author=Author.PERSON):
 
     database: Name
     pool: Name
-    connection: Connection
+    connection: KeptConnection
 
 
 class DatabaseSuspended(Event, streams=(Stream.FLEET,), author=Author.PERSON):

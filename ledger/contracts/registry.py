@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+PORT_END = 100_000
+"""More than any port; who registers a database is told which ones there are."""
 NAME_MOST = 500
 Name = Annotated[str, Field(max_length=NAME_MOST)]
 """Of what tables are asked for: an index has no entry of more than 2,704 bytes."""
@@ -57,7 +59,7 @@ class ServerAddress:
     """Where a server listens: a name, an address or the folder of a Unix socket, and its port."""
 
     host: Annotated[str, Field(max_length=255)]
-    port: Annotated[int, Field(ge=0, le=99_999)] = DEFAULT_PORT
+    port: int = DEFAULT_PORT
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -130,6 +132,17 @@ class Connection(WireValue):
             "history": target.history,
             **self.model_dump(exclude={"target"}),
         }
+
+
+def _kept(connection: Connection) -> Connection:
+    """Raises `ValueError` for a port that no column holds; the fleet says which ones can be."""
+    if not 0 <= connection.target.server.port < PORT_END:
+        raise ValueError("its port is none")
+    return connection
+
+
+KeptConnection = Annotated[Connection, AfterValidator(_kept)]
+"""As the fleet's table holds it."""
 
 
 class ContentRef(WireValue):

@@ -11,9 +11,9 @@ from uuid import UUID
 
 from ledger.contracts.registry import (
     BigCount,
-    Connection,
     Count,
     DatabaseValues,
+    KeptConnection,
     LongSeconds,
     Name,
     Percentage,
@@ -135,7 +135,7 @@ class MigrationOrdered(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
     bundle: Sha256
     mode: Mode
     steps: tuple[Step, ...]
-    connection: Connection
+    connection: KeptConnection
     expected: Expectation
     limits: Limits
     expires_at: datetime
