@@ -3,6 +3,7 @@
     python3 api.py comment PAGE      one comment on the pull request, written over in place
     python3 api.py sarif FILE        findings for code scanning
     python3 api.py field NAME FILE   a field of a JSON document, if it is a plain word; for scripts
+    python3 api.py title TEXT        its first line as `ledger up --reason` takes it
 
 Nothing but Python itself is needed. Repository, event and address come by the variables that a
 runner sets (GITHUB_REPOSITORY, GITHUB_EVENT_PATH, GITHUB_API_URL), the token by GITHUB_TOKEN; it
@@ -20,6 +21,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -33,6 +35,12 @@ AUTHOR = "github-actions[bot]"
 """Whose comments are written over; GITHUB_COMMENT_AUTHOR names another. Anybody could begin a
 comment as ours begin."""
 MARKER = re.compile(r"<!-- migration-ledger plan [A-Za-z0-9._-]* -->")
+HIDDEN = ("Cc", "Cf", "Cn", "Cs", "Zl", "Zp")
+"""Kinds of characters that steer whatever shows them, or that nobody sees."""
+BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0"
+"""Some of other kinds that nobody sees either."""
+JOINERS = "\u200c\u200d"
+"""What some scripts, and pictures of several people, are written with."""
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _REPOSITORY = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 _WORD = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -159,6 +167,17 @@ def _given(name: str) -> str:
     return value
 
 
+def title(text: str) -> str:
+    """The first line of a commit's message without what ledger refuses in a reason.
+
+    That is what moves a cursor, turns the direction of a text, or is not seen; whoever merged it
+    need not have known, and cannot change it any more.
+    """
+    first = re.split(r"[\r\n]", text, maxsplit=1)[0]
+    seen = (one for one in first if category(one) not in HIDDEN or one in JOINERS)
+    return "".join(one for one in seen if one not in BLANK).strip()
+
+
 def main(words: list[str]) -> int:
     """Do what the words say; 1 when it could not be said, 2 when they mean nothing."""
     try:
@@ -169,6 +188,8 @@ def main(words: list[str]) -> int:
                 print(sarif(Path(file)), file=sys.stderr)
             case ["field", name, file]:
                 print(field(name, Path(file)))
+            case ["title", text]:
+                sys.stdout.buffer.write(title(text).encode())
             case _:
                 print(__doc__, file=sys.stderr)
                 return 2

@@ -9,7 +9,7 @@ set -- "--folder=${INPUT_FOLDER:-migrations}" --yes --wait
 if [ -n "${INPUT_SELECT:-}" ]; then set -- "$@" "--select=$INPUT_SELECT"; fi
 if [ -n "${INPUT_WAVES:-}" ]; then set -- "$@" "--waves=$INPUT_WAVES"; fi
 # Of a commit's message the title: a reason is one line, and an empty one is none.
-reason=$(printf '%s\n' "${INPUT_REASON:-}" | LC_ALL=C sed -n '1{s/[[:cntrl:]]//g;p;}')
+reason=$(python3 "$home/api.py" title "${INPUT_REASON:-}")
 if [ -n "$reason" ]; then set -- "$@" "--reason=$reason"; fi
 if [ -n "${INPUT_TICKET:-}" ]; then set -- "$@" "--ticket=$INPUT_TICKET"; fi
 if [ -n "${INPUT_TIMEOUT:-}" ]; then set -- "$@" "--timeout=$INPUT_TIMEOUT"; fi

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import importlib
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from migrations.printable import is_safe
 from tests.integration.cli.conftest import Fleet
 from tests.support.installed import installed
 from tests.support.receiver import TOKEN, Receiver, receiving
@@ -228,6 +230,34 @@ async def test_on_main_a_fleet_is_asked_rolled_out_and_verified(runner: Runner) 
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("title", "kept"),
+    [
+        ("\u202efix\u202c \u200bthe\ufeff \x1b[1mname\U000e0041\udcff", "fix the [1mname"),
+        ("\u2067\u3164\x07", ""),
+    ],
+)
+async def test_no_title_of_a_commit_keeps_a_rollout_from_its_start(
+    runner: Runner, title: str, kept: str
+) -> None:
+    step = await runner.run("up", REASON=f"{title}\n\nA body.")
+    assert step.code == 0, step.said
+    assert kept in step.page
+    assert "A body" not in step.page
+
+
+def test_what_is_left_of_a_title_is_taken_as_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(STEPS)
+    title = importlib.import_module("api").title
+    left = title(
+        "".join(chr(code) for code in range(1, sys.maxunicode + 1) if code not in (10, 13))
+    )
+    assert is_safe(left)
+    assert len(left) > 140_000
+    assert {"é", "日", "ع", "\u200d", "🙂"} <= set(left)
+    assert title(" a title \r\n\nand a body") == "a title"
+
+
 async def test_a_rollout_that_fails_ends_the_step_with_its_own_code(runner: Runner) -> None:
     (runner.checkout / "migrations" / "3_index.sql").write_text(
         "-- +migrate Up\nSELECT 1 / 0;\n-- +migrate Down\nSELECT 1;\n"
@@ -296,7 +326,7 @@ async def test_the_template_lints_and_rolls_out(runner: Runner) -> None:
     runner.variables |= {
         "MIGRATIONS_FOLDER": "migrations",
         "CI_MERGE_REQUEST_DIFF_BASE_SHA": runner.variables["BASE"],
-        "CI_COMMIT_TITLE": "$(touch pwned)",
+        "CI_COMMIT_TITLE": "\u202e$(touch pwned)\u200b",
     }
     code, said = await template_job(runner, "ledger-lint")
     assert (code, "index-blocks-writes" in said) == (1, True)
@@ -304,3 +334,7 @@ async def test_the_template_lints_and_rolls_out(runner: Runner) -> None:
     code, said = await template_job(runner, ".ledger-roll-out")
     assert code == 0, said
     assert not (runner.checkout / "pwned").exists()
+    for title in ("\u2067\u3164", "", "\udc80"):
+        runner.variables["CI_COMMIT_TITLE"] = title
+        code, said = await template_job(runner, ".ledger-roll-out")
+        assert code == 0, said
