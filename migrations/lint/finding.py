@@ -77,12 +77,14 @@ def size_text(size_bytes: int) -> str:
 class Hit:
     """A place where a rule holds: `what` is a sentence about this statement.
 
-    `offset` is where in the statement's text, in bytes; `options` fill the rule's recipe.
+    `offset` is where in the statement's text, in bytes; `options` fill the rule's recipe, or
+    `recipe`, where another one writes the safe form of this statement.
     """
 
     what: str
     offset: int = 0
     options: Mapping[str, str] = field(default_factory=dict)
+    recipe: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ that needs to know is silent then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from google.protobuf.message import Message
 
 from migrations.lint.constraint_names import ENDINGS, constraint_name
+from migrations.lint.object_names import dropped_names, joined, name_of
 from migrations.sql.grammar import RawStatement, definition_names, tree
 
 SERIALS = {
@@ -26,9 +26,8 @@ SERIALS = {
 }
 """Words that stand for a type and a sequence."""
 KEYS = (tree.CONSTR_PRIMARY, tree.CONSTR_UNIQUE)
+_INDEX_LIKE = (tree.OBJECT_INDEX, tree.OBJECT_TABLE)
 _CONDITIONS = (tree.CONSTR_CHECK, tree.CONSTR_NOTNULL)
-_HOME = ("public", "pg_catalog")
-"""Schemas that are left out of names: where things are looked up anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +66,6 @@ class KnownTable:
     columns: dict[str, KnownColumn] = field(default_factory=dict)
     indexes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     constraints: dict[str, KnownConstraint] = field(default_factory=dict)
-
-
-def name_of(relation: Any) -> str:
-    """A relation's name as this catalog has it: `schema.table`, or `table` in the usual schema."""
-    return joined([relation.schemaname, relation.relname])
-
-
-def joined(parts: Iterable[str]) -> str:
-    """A qualified name without the schemas that are looked up anyway."""
-    words = [part for part in parts if part]
-    return ".".join(words[1:] if len(words) > 1 and words[0] in _HOME else words)
 
 
 def type_of(node: Any) -> tuple[str, tuple[int, ...]]:
@@ -141,6 +129,10 @@ class FolderCatalog:
     def table(self, name: str) -> KnownTable | None:
         """The table, if a file made it."""
         return self.tables.get(name)
+
+    def has_relation(self, name: str) -> bool:
+        """Whether files have made a table or view of this name."""
+        return name in self.tables or name in self.views or name in self.made_by
 
     def index_of(self, name: str) -> KnownTable | None:
         """The table that has this index, if files made both."""
@@ -268,18 +260,30 @@ class FolderCatalog:
         name = name_of(node.relation)
         table = self.tables.get(name)
         if table is None:
+            # Of an index, too, ALTER TABLE … RENAME may be written.
+            owner = self.index_of(name) if node.rename_type in _INDEX_LIKE else None
+            if owner is not None:
+                owner.indexes[node.newname] = owner.indexes.pop(node.relation.relname)
             return
         if node.rename_type == tree.OBJECT_TABLE:
-            table.name = ".".join([*name.split(".")[:-1], node.newname])
-            self.tables[table.name] = self.tables.pop(name)
-            for one in self.tables.values():
-                for said, known in one.constraints.items():
-                    if known.target == name:
-                        one.constraints[said] = replace(known, target=table.name)
+            self._call(table, joined([node.relation.schemaname, node.newname]))
         elif node.rename_type == tree.OBJECT_COLUMN and node.subname in table.columns:
             table.columns[node.newname] = table.columns.pop(node.subname)
         elif node.rename_type == tree.OBJECT_TABCONSTRAINT and node.subname in table.constraints:
             table.constraints[node.newname] = table.constraints.pop(node.subname)
+
+    def _move(self, node: Any) -> None:
+        table = self.tables.get(name_of(node.relation))
+        if table is not None:
+            self._call(table, joined([node.newschema, node.relation.relname]))
+
+    def _call(self, table: KnownTable, name: str) -> None:
+        before, table.name = table.name, name
+        self.tables[name] = self.tables.pop(before)
+        for one in self.tables.values():
+            for said, known in one.constraints.items():
+                if known.target == before:
+                    one.constraints[said] = replace(known, target=name)
 
     def _alter(self, node: Any) -> None:
         table = self.tables.get(name_of(node.relation))
@@ -326,22 +330,6 @@ class FolderCatalog:
         table.columns[column.colname] = KnownColumn(type_, modifiers, not_null, virtual)
         for one in constraints:
             _constrain(table, one, column.colname)
-
-
-def dropped_names(node: Any) -> list[tuple[str, ...]]:
-    """The names of what a DROP statement takes away, in their parts."""
-    found = []
-    for item in node.objects:
-        match item.WhichOneof("node"):
-            case "list":
-                found.append(definition_names(item.list.items))
-            case "type_name":
-                found.append(definition_names(item.type_name.names))
-            case "object_with_args":
-                found.append(definition_names(item.object_with_args.objname))
-            case _:
-                found.append((item.string.sval,))
-    return found
 
 
 def constraint_columns(constraint: Any, column: str = "") -> tuple[str, ...]:
@@ -394,6 +382,7 @@ _TAKES = {
     "create_schema_stmt": FolderCatalog._schema,
     "drop_stmt": FolderCatalog._drop,
     "rename_stmt": FolderCatalog._rename,
+    "alter_object_schema_stmt": FolderCatalog._move,
     "alter_table_stmt": FolderCatalog._alter,
 }
 """What is noted of each kind of statement."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,7 +21,7 @@ from migrations.lint.finding import (
 )
 from migrations.lint.folder_catalog import FolderCatalog
 from migrations.lint.ignores import Ignore, Span, ignores_in, sift
-from migrations.lint.rule import Case, Earlier, Evidence, Rule, RuleLimits
+from migrations.lint.rule import Case, Earlier, Evidence, Rule, RuleLimits, file_of, is_wrapped
 from migrations.lint.rules import (
     BY_SQUAWK,
     LARGE_TABLE,
@@ -32,6 +31,7 @@ from migrations.lint.rules import (
     SEEN_SCAN,
     UNREADABLE,
 )
+from migrations.lint.search_path import SearchPath
 from migrations.lint.squawk import SquawkAnswer, SquawkFinding
 from migrations.model.migration import Migration, Section, StatementKind
 from migrations.preflight.touched_tables import touched_in
@@ -55,7 +55,6 @@ _REMEMBERED = frozenset(
     }
 )
 """What later statements of a transaction are judged by; a file may hold any number of others."""
-_BEGIN = re.compile(rb"^[ \t]*(?:BEGIN|START[ \t]+TRANSACTION)\b[^;\n]*;", re.I | re.M)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +202,7 @@ class _Walk:
         for one in squawk.findings:
             self._heard[one.version, one.number].append(one)
         self._catalog = FolderCatalog()
+        self._path = SearchPath(self._catalog)
         self._rules = _by_field(question.options)
         self._late: list[tuple[Rule, Case]] = []
         self.findings: list[tuple[LintFinding, Span]] = []
@@ -220,6 +220,7 @@ class _Walk:
         file = file_of(migration, section)
         judged = migration.version in self._question.judged
         self._catalog.begin(migration.version, file)
+        self._path.begin()
         if judged and section.program is not None:
             self.unseen.append(migration.label)
         elif judged:
@@ -229,12 +230,15 @@ class _Walk:
         before: list[Earlier] = []
         for number, statement in enumerate(section.statements):
             raw = parse(statement.text)[0]
+            if not self._question.options.per_schema:
+                self._path.resolve(raw)
             if judged:
                 case = self._case(migration, number, raw, before, in_transaction)
                 self._ask(case)
                 self._hear(case)
                 self._see(case)
             self._catalog.take(raw, statement.line)
+            self._path.take(raw, statement, in_transaction=in_transaction)
             if in_transaction and raw.field in _REMEMBERED:
                 before.append(Earlier(raw, statement))
 
@@ -260,7 +264,7 @@ class _Walk:
             before,
             self._catalog.taken,
             in_transaction,
-            wrapped=outside and _is_wrapped(migration, migration.up),
+            wrapped=outside and is_wrapped(migration, migration.up),
             per_schema=question.options.per_schema,
             limits=question.options.limits,
         )
@@ -312,6 +316,7 @@ class _Walk:
             if evidence.is_small(*place):
                 severity = severity.eased
         text = case.statement.text.encode()[: max(hit.offset, 0)]
+        recipe = hit.recipe or rule.recipe
         finding = LintFinding(
             file_of(case.migration, case.section),
             case.statement.line + text.count(b"\n"),
@@ -320,7 +325,7 @@ class _Walk:
             hit.what,
             rule.why,
             rule.rewrite,
-            recipe_command(rule.recipe, hit.options) if rule.recipe else "",
+            recipe_command(recipe, hit.options) if recipe else "",
             case.migration.label,
             case.statement.summary,
             tuple(one.name for one in touched_in(case.statement.text).tables),
@@ -361,11 +366,6 @@ class _Walk:
             self.spans.append(before)
 
 
-def file_of(migration: Migration, section: Section) -> str:
-    """The file that a section was read from."""
-    return section.file or migration.files[0].name
-
-
 def _by_field(options: LintOptions) -> Mapping[str, list[Rule]]:
     """The rules to ask of each kind of statement."""
     found: dict[str, list[Rule]] = defaultdict(list)
@@ -390,11 +390,3 @@ def _is_about_used(case: Case) -> bool:
     return not names or any(
         case.is_used(case.catalog.table(name.removeprefix("public."))) for name in names
     )
-
-
-def _is_wrapped(migration: Migration, section: Section) -> bool:
-    """Whether the author wrote BEGIN before the section's first statement."""
-    file = file_of(migration, section)
-    content = next((one.content for one in migration.files if one.name == file), b"")
-    found = _BEGIN.search(content)
-    return found is not None and content.count(b"\n", 0, found.start()) < section.statements[0].line

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from migrations.lint.finding import Effect, Hit, Severity
-from migrations.lint.folder_catalog import FolderCatalog, KnownTable, name_of
+from migrations.lint.folder_catalog import FolderCatalog, KnownTable
+from migrations.lint.object_names import name_of
 from migrations.model.migration import Migration, Section, Statement, StatementKind
 from migrations.sql.grammar import RawStatement, descend, tree
+
+_BEGIN = re.compile(rb"^[ \t]*(?:BEGIN|START[ \t]+TRANSACTION)\b[^;\n]*;", re.I | re.M)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,19 @@ class Rule:
         return self.look is None and bool(self.squawk)
 
 
+def file_of(migration: Migration, section: Section) -> str:
+    """The file that a section was read from."""
+    return section.file or migration.files[0].name
+
+
+def is_wrapped(migration: Migration, section: Section) -> bool:
+    """Whether the author wrote BEGIN before the section's first statement."""
+    file = file_of(migration, section)
+    content = next((one.content for one in migration.files if one.name == file), b"")
+    found = _BEGIN.search(content)
+    return found is not None and content.count(b"\n", 0, found.start()) < section.statements[0].line
+
+
 def runs_outside(case: Case) -> bool:
     """Whether PostgreSQL refuses the statement in a transaction."""
     return case.statement.kind is StatementKind.OUTSIDE
@@ -179,10 +195,15 @@ def called_functions(node: Any) -> list[tuple[str, int]]:
 
 def configured(case: Case, *names: str) -> list[tuple[str, str, bool, int]]:
     """What a SELECT sets by set_config(): setting, value, for the whole session or not, where."""
-    if "set_config" not in case.statement.text:
+    return set_by_calls(case.statement.text, case.node, *names)
+
+
+def set_by_calls(text: str, node: Any, *names: str) -> list[tuple[str, str, bool, int]]:
+    """The same of a statement without its surroundings."""
+    if "set_config" not in text:
         return []
     found = []
-    for call in descend(case.node):
+    for call in descend(node):
         if (
             isinstance(call, tree.FuncCall)
             and len(call.args) == 3

@@ -69,7 +69,7 @@ async def create(
     The version is that of now, or the next number where the folder counts; the format is the
     folder's own. Nothing is ever overwritten. Recipes are changes that are known to be safe on a
     busy table: add-column, check, foreign-key, index-concurrently, not-null, rename-column,
-    table-split, type-change.
+    table-split, type-change, unique-index.
     """
     from migrations.authoring.create import create as write
     from migrations.clock import SYSTEM_CLOCK

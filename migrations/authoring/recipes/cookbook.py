@@ -16,6 +16,7 @@ RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         single_file.INDEX,
+        single_file.UNIQUE_INDEX,
         single_file.ADD_COLUMN,
         single_file.FOREIGN_KEY,
         single_file.CHECK,

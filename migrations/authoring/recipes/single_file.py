@@ -7,8 +7,24 @@ from collections.abc import Mapping
 from migrations.authoring.recipes import Given, Recipe, bare, named, qualified
 from migrations.sql.literals import quote_literal
 
+_PLAIN_HINT = """\
+-- an index that was interrupted is found and built again. Add WHERE for a partial index, USING gin
+-- for JSONB; the recipe unique-index has one that is unique. On a partitioned table write"""
+_UNIQUE_HINT = """\
+-- an index that was interrupted is found and built again, and one value in two rows fails it. For a
+-- constraint write ADD CONSTRAINT … UNIQUE USING INDEX into the next migration, or PRIMARY KEY in
+-- the place of UNIQUE; add WHERE for a partial index. On a partitioned table write"""
 
-def _index(given: Given) -> Mapping[str, str]:
+
+def _plain_index(given: Given) -> Mapping[str, str]:
+    return _index(given, "INDEX", _PLAIN_HINT, "indisvalid")
+
+
+def _unique_index(given: Given) -> Mapping[str, str]:
+    return _index(given, "UNIQUE INDEX", _UNIQUE_HINT, "indisvalid AND indisunique")
+
+
+def _index(given: Given, kind: str, hint: str, verified: str) -> Mapping[str, str]:
     columns = ", ".join(column.sql for column in given.columns)
     index = named(given.table_name, *(column.name for column in given.columns), "idx")
     full = given.schema_sql + index
@@ -16,17 +32,17 @@ def _index(given: Given) -> Mapping[str, str]:
         "": f"""\
 -- +migrate Up lock_timeout=2s
 -- Writers go on while it is built. It cannot run in a transaction, so this file runs step by step;
--- an index that was interrupted is found and built again. Add WHERE for a partial index, UNIQUE
--- for a unique one, USING gin for JSONB. On a partitioned table write CREATE INDEX … ON ONLY it,
--- CREATE INDEX CONCURRENTLY for each partition, and ALTER INDEX … ATTACH PARTITION for each.
-CREATE INDEX CONCURRENTLY {index}
+{hint}
+-- CREATE {kind} … ON ONLY it, CREATE {kind} CONCURRENTLY for each partition, and
+-- ALTER INDEX … ATTACH PARTITION for each.
+CREATE {kind} CONCURRENTLY {index}
     ON {given.table_sql} ({columns});
 
 -- +migrate Down lock_timeout=2s
 DROP INDEX CONCURRENTLY {full};
 
 -- +migrate Verify
-SELECT indisvalid
+SELECT {verified}
 FROM pg_index
 WHERE indexrelid = to_regclass({quote_literal(full)});
 """
@@ -98,7 +114,15 @@ INDEX = Recipe(
     "index-concurrently",
     "an index that is built while writers go on",
     ("table", "column"),
-    _index,
+    _plain_index,
+    several=True,
+    example="--table users --column email",
+)
+UNIQUE_INDEX = Recipe(
+    "unique-index",
+    "a unique index that is built while writers go on, for a UNIQUE or PRIMARY KEY",
+    ("table", "column"),
+    _unique_index,
     several=True,
     example="--table users --column email",
 )

@@ -10,10 +10,9 @@ from migrations.lint.finding import Effect, Hit, Severity
 from migrations.lint.folder_catalog import (
     SERIALS,
     KnownColumn,
-    joined,
-    name_of,
     type_of,
 )
+from migrations.lint.object_names import joined, name_of
 from migrations.lint.rule import Case, Rule, called_functions
 from migrations.sql.grammar import definition_names, tree
 

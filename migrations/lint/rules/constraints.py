@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from migrations.lint.constraint_names import constraint_name
 from migrations.lint.finding import Effect, Hit, Severity
-from migrations.lint.folder_catalog import constraint_columns, name_of
+from migrations.lint.folder_catalog import constraint_columns
+from migrations.lint.object_names import name_of
 from migrations.lint.rule import Case, Rule
+from migrations.lint.rules.indexes import UNIQUE_INDEX
 from migrations.sql.grammar import RawStatement, tree
 
 
@@ -74,18 +76,24 @@ def _same_transaction(case: Case) -> Iterator[Hit]:
 def _unique(case: Case) -> Iterator[Hit]:
     for constraint, name, _ in _added(case, tree.CONSTR_UNIQUE):
         if not constraint.indexname:
-            columns = ", ".join(constraint_columns(constraint, name))
+            columns = constraint_columns(constraint, name)
             table = name_of(case.node.relation)
-            yield Hit(f"UNIQUE ({columns}) is added to {table} without USING INDEX",
-                      constraint.location)  # fmt: skip
+            what = f"UNIQUE ({', '.join(columns)}) is added to {table} without USING INDEX"
+            yield Hit(what, constraint.location, _one_column(table, columns))
 
 
 def _primary_key(case: Case) -> Iterator[Hit]:
-    for constraint, _, _ in _added(case, tree.CONSTR_PRIMARY):
+    for constraint, name, _ in _added(case, tree.CONSTR_PRIMARY):
         if not constraint.indexname:
             table = name_of(case.node.relation)
-            yield Hit(f"a primary key is added to {table} without USING INDEX",
-                      constraint.location)  # fmt: skip
+            what = f"a primary key is added to {table} without USING INDEX"
+            options = _one_column(table, constraint_columns(constraint, name))
+            yield Hit(what, constraint.location, options)
+
+
+def _one_column(table: str, columns: Sequence[str]) -> Mapping[str, str]:
+    """What fills the recipe of an index, where it is about one column."""
+    return {"table": table, "column": columns[0]} if len(columns) == 1 else {}
 
 
 def _key_on_nullable(case: Case) -> Iterator[Hit]:
@@ -298,7 +306,7 @@ RULES = (
         _ALTERS,
         _unique,
         ("disallowed-unique-constraint",),
-        recipe="index-concurrently",
+        recipe=UNIQUE_INDEX,
         effect=Effect.BLOCKS_WRITES,
     ),
     Rule(
@@ -310,7 +318,7 @@ RULES = (
         _ALTERS,
         _primary_key,
         ("adding-serial-primary-key-field",),
-        recipe="index-concurrently",
+        recipe=UNIQUE_INDEX,
         effect=Effect.BLOCKS_WRITES,
     ),
     Rule(

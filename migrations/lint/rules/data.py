@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from migrations.lint.finding import Hit, Severity
-from migrations.lint.folder_catalog import name_of
+from migrations.lint.object_names import name_of
 from migrations.lint.rule import Case, Rule, configured
 from migrations.sql.grammar import parse, relations, tree
 

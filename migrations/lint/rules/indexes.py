@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from migrations.lint.finding import Effect, Hit, Severity
-from migrations.lint.folder_catalog import joined, name_of
+from migrations.lint.object_names import joined, name_of
 from migrations.lint.rule import Case, Rule, runs_outside
 from migrations.model.migration import StatementKind
 from migrations.sql.grammar import definition_names, tree
@@ -26,6 +26,8 @@ _PIECES = (
 _OF_ITS_OWN = (
     "Give the statement a file of its own, without BEGIN and COMMIT, and leave the rest in theirs."
 )
+UNIQUE_INDEX = "unique-index"
+"""The recipe of an index that keeps values apart."""
 _RUN_OUTSIDE = (
     "index_stmt",
     "drop_stmt",
@@ -46,7 +48,13 @@ def _plain_index(case: Case) -> Iterator[Hit]:
     table = name_of(node.relation)
     keys = [one.index_elem.name for one in node.index_params]
     options = {"table": table, "column": keys[0]} if len(keys) == 1 and keys[0] else {}
-    yield Hit(f"CREATE INDEX on {table} without CONCURRENTLY", options=options)
+    what = f"CREATE INDEX on {table} without CONCURRENTLY"
+    yield Hit(what, options=options, recipe=_recipe_for(case))
+
+
+def _recipe_for(case: Case) -> str:
+    """The recipe that writes this kind of index; empty for the usual one."""
+    return UNIQUE_INDEX if case.raw.field == "index_stmt" and case.node.unique else ""
 
 
 def _plain_drop(case: Case) -> Iterator[Hit]:
@@ -67,7 +75,8 @@ def _in_transaction(case: Case) -> Iterator[Hit]:
     if runs_outside(case) and case.wrapped and case.section.options.transaction:
         yield Hit(
             f"{case.statement.summary} between BEGIN and COMMIT, where PostgreSQL refuses it "
-            "(SQLSTATE 25001); this program leaves both out and commits statement by statement"
+            "(SQLSTATE 25001); this program leaves both out and commits statement by statement",
+            recipe=_recipe_for(case),
         )
 
 
@@ -84,20 +93,23 @@ def _with_others(case: Case) -> Iterator[Hit]:
     if others:
         yield Hit(
             f"{case.statement.summary} cannot run in a transaction, so {others[0]} in the same "
-            "file runs without one, too"
+            "file runs without one, too",
+            recipe=_recipe_for(case),
         )
 
 
 def _if_not_exists(case: Case) -> Iterator[Hit]:
     if case.node.concurrent and case.node.if_not_exists:
-        yield Hit(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {case.node.idxname}")
+        what = f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {case.node.idxname}"
+        yield Hit(what, recipe=_recipe_for(case))
 
 
 def _on_partitioned(case: Case) -> Iterator[Hit]:
     node = case.node
     table = case.known(node.relation)
     if node.concurrent and table is not None and table.partitioned and node.relation.inh:
-        yield Hit(f"{table.name} is partitioned, and PostgreSQL builds no index on it CONCURRENTLY")
+        what = f"{table.name} is partitioned, and PostgreSQL builds no index on it CONCURRENTLY"
+        yield Hit(what, recipe=_recipe_for(case))
 
 
 def _attach(case: Case) -> Iterator[Hit]:

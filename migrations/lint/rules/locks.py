@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from migrations.lint.finding import Effect, Hit, Severity
-from migrations.lint.folder_catalog import is_not_null_check, name_of
+from migrations.lint.folder_catalog import is_not_null_check
+from migrations.lint.object_names import name_of
 from migrations.lint.rule import Case, Earlier, Rule, configured
 from migrations.sql.grammar import RawStatement, tree
 

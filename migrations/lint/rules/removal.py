@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from migrations.lint.finding import Effect, Hit, Severity
-from migrations.lint.folder_catalog import dropped_names, joined, name_of
+from migrations.lint.object_names import dropped_names, joined, name_of
 from migrations.lint.rule import Case, Rule
 from migrations.sql.grammar import definition_names, tree
 
@@ -48,6 +48,10 @@ def _renames(case: Case) -> Iterator[Hit]:
 
 def _renames_table(case: Case) -> Iterator[Hit]:
     node = case.node
+    name = name_of(node.relation)
+    # ALTER TABLE … RENAME may be written of an index, which no program names.
+    if case.known(node.relation) is None and case.catalog.index_of(name):
+        return
     if node.rename_type in (*_RELATIONS, *_VIEWS) and case.in_use(node.relation):
         yield Hit(f"{name_of(node.relation)} is called {node.newname} from here on")
 
@@ -71,6 +75,9 @@ def _moves(case: Case) -> Iterator[Hit]:
 
 
 def _renames_others(case: Case) -> Iterator[Hit]:
+    if case.raw.field == "alter_object_schema_stmt":
+        yield from _moves_others(case)
+        return
     node = case.node
     kind = _RENAMED.get(node.rename_type)
     if kind is None:
@@ -81,13 +88,24 @@ def _renames_others(case: Case) -> Iterator[Hit]:
         yield Hit(f"{kind} {was} is called {node.newname} from here on")
 
 
+def _moves_others(case: Case) -> Iterator[Hit]:
+    kind = _KINDS.get(case.node.object_type)
+    if kind is None or case.node.object_type in _VIEWS:
+        return
+    name = joined(_renamed_parts(case.node))
+    if case.catalog.made_by.get(name) not in case.fresh:
+        yield Hit(f"{kind} {name} moves to the schema {case.node.newschema}")
+
+
 def _renamed_parts(node: Any) -> tuple[str, ...]:
-    """The name of what is renamed, as its kind has it."""
+    """The name of what is renamed or moved, as its kind has it."""
     match node.object.WhichOneof("node"):
         case "object_with_args":
             return definition_names(node.object.object_with_args.objname)
         case "list":
             return definition_names(node.object.list.items)
+        case "string":
+            return (node.object.string.sval,)
         case _:
             return (node.relation.schemaname, node.relation.relname)
 
@@ -122,11 +140,24 @@ def _drops_others(case: Case) -> Iterator[Hit]:
     if case.raw.field == "drop_owned_stmt":
         yield from _drops_owned(case)
         return
+    if case.raw.field == "alter_table_stmt":
+        yield from _drops_attributes(case)
+        return
     for kind, name in _dropped(case):
         if kind not in _KINDS or case.catalog.made_by.get(name) in case.fresh:
             continue
         if not case.made_again(_KINDS[kind].upper(), name):
             yield Hit(f"{_KINDS[kind]} {name} is dropped")
+
+
+def _drops_attributes(case: Case) -> Iterator[Hit]:
+    node = case.node
+    name = name_of(node.relation)
+    if node.objtype != tree.OBJECT_TYPE or case.catalog.made_by.get(name) in case.fresh:
+        return
+    for item in node.cmds:
+        if item.alter_table_cmd.subtype == tree.AT_DropColumn:
+            yield Hit(f"attribute {name}.{item.alter_table_cmd.name} is dropped")
 
 
 def _drops_parents(case: Case) -> Iterator[Hit]:
@@ -209,7 +240,7 @@ RULES = (
         Severity.ERROR,
         _OLD_PROGRAM,
         "Make the new one beside the old one, and drop the old one in the contract phase.",
-        ("rename_stmt",),
+        ("rename_stmt", "alter_object_schema_stmt"),
         _renames_others,
         quiet_in=_IN_CONTRACT,
     ),
@@ -259,7 +290,7 @@ RULES = (
         Severity.WARNING,
         _OLD_PROGRAM,
         _TAKE_AWAY,
-        ("drop_stmt", "drop_owned_stmt"),
+        ("drop_stmt", "drop_owned_stmt", "alter_table_stmt"),
         _drops_others,
         (
             "ban-drop-domain",

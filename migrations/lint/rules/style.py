@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from migrations.lint.finding import Hit, Severity
-from migrations.lint.folder_catalog import name_of, type_of
+from migrations.lint.folder_catalog import type_of
+from migrations.lint.object_names import name_of
 from migrations.lint.rule import Case, Rule
 from migrations.sql.grammar import tree
 

@@ -37,6 +37,7 @@ SPLIT = Given("users", (STREET, CITY), to="addresses")
 AGE = Given("users", (Column("age", "integer"),), to="bigint")
 CASES = {
     "index-concurrently": Given("users", (Column("email"), Column("Street"))),
+    "unique-index": Given("users", (Column("email"), Column("Street"))),
     "add-column": Given("public.users", (Column("Status of it", "text"),), value="'a'"),
     "foreign-key": Given("orders", (Column("user_id"),), to="users"),
     "check": Given("users", (Column("age"),), value="age > 0"),

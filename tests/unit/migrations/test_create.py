@@ -118,6 +118,7 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
 
 GIVEN = {
     "index-concurrently": Given("users", (Column("email"),)),
+    "unique-index": Given("users", (Column("email"),)),
     "add-column": Given("users", (Column("status", "text"),)),
     "foreign-key": Given("orders", (Column("user_id"),), to="users"),
     "check": Given("users", (Column("age"),), value="age > 0"),

@@ -13,9 +13,12 @@ from migrations.lint.rule import Rule
 from migrations.lint.rules import BY_SQUAWK, OF_TRACES, REGISTRY
 from migrations.lint.rules.style import LEFT_ALONE
 from migrations.model.phases import Phase
-from tests.support.lint_cases import CASES, USERS, LintCase
+from tests.support.lint_cases import CASES as USUAL
+from tests.support.lint_cases import USERS, LintCase
+from tests.support.lint_cases_of_names import NAME_CASES
 from tests.support.linted import UP, linted, rules_in
 
+CASES = (*USUAL, *NAME_CASES)
 ABOUT_COMMENTS = {"unused-ignore", "expired-ignore", "wrong-ignore"}
 ABOUT_FILES = {"unreadable"}
 ABOUT_TRACES = {rule.id for rule in OF_TRACES}
@@ -88,3 +91,24 @@ def test_a_rule_takes_the_severity_of_the_settings(tmp_path: Path) -> None:
     softer = linted(tmp_path, files, options=LintOptions({"drop-table": "info"}))
     assert [one.severity for one in softer.findings] == [Severity.INFO]
     assert linted(tmp_path, files, options=LintOptions({"drop-table": "off"})).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "recipe"),
+    [
+        ("CREATE UNIQUE INDEX i ON users (region);", "unique-index --table users --column region"),
+        ("CREATE INDEX i ON users (age);", "index-concurrently --table users --column age"),
+        ("ALTER TABLE users ADD UNIQUE (age);", "unique-index --table users --column age"),
+        ("ALTER TABLE users ADD UNIQUE (age, name);", "unique-index"),
+        ("ALTER TABLE teams ADD PRIMARY KEY (code);", "unique-index --table teams --column code"),
+        ("CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON users (age);", "unique-index"),
+        ("CREATE UNIQUE INDEX CONCURRENTLY i ON events (n);", "unique-index"),
+    ],
+)
+def test_what_keeps_values_apart_is_written_by_a_recipe_that_does(
+    tmp_path: Path, text: str, recipe: str
+) -> None:
+    files = {"1_before.sql": UP + USERS, "2_change.sql": f"{UP}{text}\n"}
+    found = linted(tmp_path, files, judged=["2_change.sql"])
+    named = [one.recipe for one in found.findings if one.recipe]
+    assert named == [f"ledger create NAME --recipe {recipe}"]

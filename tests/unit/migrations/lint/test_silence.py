@@ -256,6 +256,7 @@ def test_limits_are_those_of_the_project(tmp_path: Path) -> None:
 
 GIVEN = {
     "index-concurrently": Given("users", (Column("email"), Column("age"))),
+    "unique-index": Given("users", (Column("email"), Column("age"))),
     "add-column": Given("users", (Column("status", "text"),), value="'new'"),
     "foreign-key": Given("users", (Column("id"),), to="people"),
     "check": Given("users", (Column("age"),), value="age > 0"),
