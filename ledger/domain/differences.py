@@ -104,6 +104,17 @@ class ReadableEvent(RequestRefusal):
         )
 
 
+class UnreadablePlan(RequestRefusal):
+    """What a rollout's stream begins with cannot be read, so there is no rollout to ask for."""
+
+    def __init__(self, rollout: str, position: int) -> None:
+        super().__init__(
+            f"nothing runs of rollout {rollout}, because its plan, event {position}, cannot be "
+            "read; if a newer program wrote it, upgrade this one, and if not, end the complaints "
+            f"about it with `ledger audit set-aside {position} --reason WHY`"
+        )
+
+
 class OtherEvent(RequestRefusal):
     """Another event stands at a position than the one that was looked at."""
 

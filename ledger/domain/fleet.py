@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from uuid import UUID
 
 from ledger.contracts.envelope import Recorded
 from ledger.contracts.events import (
@@ -72,7 +73,8 @@ class FleetStatus(StrEnum):
 class DatabaseRecord:
     """One registered database; `expected` is what the ledger believes of it when it orders.
 
-    `unanswered` says that an order of ours may have moved the journal's head, or be about to.
+    `unanswered` says that an order of ours may have moved the journal's head, or be about to;
+    `command` is the latest one ordered since the database was taken in, or taken in anew.
     """
 
     database: str
@@ -82,6 +84,7 @@ class DatabaseRecord:
     status: FleetStatus = FleetStatus.ACTIVE
     expected: Expectation = field(default_factory=Expectation)
     unanswered: bool = False
+    command: UUID | None = None
     backed_up_at: datetime | None = None
     """When a job that backs it up last had recorded that it did."""
 
@@ -349,4 +352,4 @@ def _move(
 
 def _forgotten(record: DatabaseRecord) -> DatabaseRecord:
     """The same without what was learned of it."""
-    return replace(record, expected=Expectation(), unanswered=False)
+    return replace(record, expected=Expectation(), unanswered=False, command=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from math import inf
 
@@ -95,6 +95,8 @@ class Surroundings:
     records: Mapping[str, DatabaseRecord]
     undone: RolloutState | None = None
     broker_s: float = inf
+    left_alone: Mapping[str, str] = field(default_factory=dict)
+    """Rollouts on which the leader decides nothing, because of their plans, and what is wrong."""
 
     def alive(self) -> list[Seen]:
         """The agents heard of lately."""

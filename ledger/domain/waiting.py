@@ -46,6 +46,7 @@ class Reason(StrEnum):
     BLOCKED = "blocked"
     NO_LEADER = "no_leader"
     LEADER_SILENT = "leader_silent"
+    LEFT_ALONE = "left_alone"
     NO_BROKER = "no_broker"
     NO_AGENT = "no_agent"
     CLOCK = "clock"
@@ -109,6 +110,11 @@ def waiting(state: RolloutState, surroundings: Surroundings) -> Iterator[WaitRea
     for database in state.databases():
         if is_unfinished(state, database):
             yield _explain(state, database, view)
+
+
+def left_alone(why: str) -> str:
+    """What to say of a rollout on which the leader decides nothing."""
+    return f"the leader leaves it alone, because its plan cannot be meant: {why}"
 
 
 def is_unfinished(state: RolloutState, database: DatabaseState) -> bool:
@@ -178,6 +184,9 @@ def _absent(state: RolloutState, database: DatabaseState, view: _View) -> WaitRe
         return _because(database, Reason.NO_LEADER, "no leader", "ledger serve")
     if silent := _silent_leader(database, view):
         return silent
+    if why := view.surroundings.left_alone.get(state.rollout):
+        command = f"ledger rollout abort {state.rollout}"
+        return _because(database, Reason.LEFT_ALONE, left_alone(why), command)
     if lost := _no_broker(database, view):
         return lost
     agents = view.pools.get(pool, ())

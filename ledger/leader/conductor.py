@@ -42,6 +42,7 @@ from ledger.domain.refusals import RequestRefusal
 from ledger.domain.rollback import left_to_undo, retired_text, undo_options
 from ledger.domain.rollout import BrokenStream, RolloutState, changed_by, fold, recalled
 from ledger.domain.states import ENDED
+from ledger.domain.waiting import SAID_MAX_CHARS
 from ledger.errors import (
     DuplicateEventDiffers,
     LedgerError,
@@ -78,6 +79,8 @@ ABSURD = (
 Whoever may ask can write one by hand: it speaks of what is not there, names a database twice, or
 has numbers without sense.
 """
+TOLD = 100
+"""Rollouts that are left alone of which people are told: anybody who may ask can write more."""
 PACE_S = 0.001
 """Rest after a decision, per database that is worked on: deciding looks at each of them."""
 PACE_MAX_S = 0.2
@@ -106,6 +109,8 @@ class Conductor:
         self._unfolded: dict[str, list[Recorded]] = {}
         self._origins: dict[str, Metadata] = {}
         self._alarm = Alarm(clock)
+        self.left_alone: dict[str, str] = {}
+        """Rollouts on which nothing is decided, the latest few, and what is wrong with each."""
 
     def saw(self, recorded: Sequence[Recorded]) -> None:
         """Fold these events into the rollouts they belong to."""
@@ -162,6 +167,7 @@ class Conductor:
             for rollout in due:
                 try:
                     await self._advance(rollout, follower)
+                    self.left_alone.pop(rollout, None)
                 except ABSURD as error:
                     self._leave_alone(rollout, error)
             await self._clock.sleep(self._rest(due))
@@ -169,10 +175,16 @@ class Conductor:
 
     def _leave_alone(self, rollout: str, why: Exception) -> None:
         """Decide nothing on it any more: what one stream says keeps nobody from leading."""
+        state = self._rollouts.pop(rollout, None)
+        self._alarm.set(rollout, None)
+        if state is not None and state.status in ENDED:
+            self.left_alone.pop(rollout, None)
+            return
         said = str(why) if isinstance(why, (BrokenStream, LedgerError)) else repr(why)
         logger.error("rollout %s is left alone, and can be aborted: %s", rollout, said)
-        self._rollouts.pop(rollout, None)
-        self._alarm.set(rollout, None)
+        self.left_alone[rollout] = said[:SAID_MAX_CHARS]
+        if len(self.left_alone) > TOLD:
+            del self.left_alone[next(iter(self.left_alone))]
 
     def _rest(self, decided: Iterable[str]) -> float:
         """Seconds in which reports gather; of many databases in hand few answer in that time."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -78,7 +78,8 @@ class Living:
 class HeartbeatIntake:
     """Keeps the latest sign of life of each agent.
 
-    `broker` says whether the broker answers, and for how many seconds that has been so.
+    `broker` says whether the broker answers, and for how many seconds that has been so;
+    `left_alone` are the rollouts on which nothing is decided, and why.
     """
 
     def __init__(
@@ -89,8 +90,10 @@ class HeartbeatIntake:
         clock: Clock,
         chance: Chance,
         speakers: Speakers | None = None,
+        left_alone: Mapping[str, str] | None = None,
     ) -> None:
         self._bus = bus
+        self._left_alone = {} if left_alone is None else left_alone
         self._speakers = speakers
         self._unbelieved: set[str] = set()
         self._signs = signs
@@ -115,8 +118,10 @@ class HeartbeatIntake:
     async def keep(self, beats: Sequence[Beat]) -> None:
         """Keep these, and say that the leader lives and whether it reaches the broker."""
         answers, for_s = self._broker()
-        own = json.dumps({"broker": answers, "for_s": round(for_s, 1)})
-        await self._signs.put([*beats, Beat(LEADER_BEAT, "", own)])
+        own: dict[str, Any] = {"broker": answers, "for_s": round(for_s, 1)}
+        if self._left_alone:
+            own["left_alone"] = cleaned(self._left_alone)
+        await self._signs.put([*beats, Beat(LEADER_BEAT, "", json.dumps(own))])
         self._since_trim += len(beats)
         if self._since_trim >= TRIM_AFTER:
             self._since_trim = 0

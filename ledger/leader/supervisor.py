@@ -114,8 +114,9 @@ class Supervisor:
             speakers=self._speakers,
         )
         self._pulse = HeartbeatIntake(
-            bus, stores.signs, self._broker_answers, clock, chance, self._speakers
-        )
+            bus, stores.signs, self._broker_answers, clock, chance, self._speakers,
+            self._conductor.left_alone,
+        )  # fmt: skip
         self._watch = BrokerWatch(bus, clock)
         self._loaded = asyncio.Event()
         self._follower: Follower | None = None

@@ -40,12 +40,14 @@ class Liveness:
         agents = []
         broker: bool | None = True if self._uses_broker else None
         broker_s = inf
+        left_alone: Mapping[str, str] = {}
         for beat in beats:
-            if beat.agent == LEADER_BEAT and self._uses_broker:
+            if beat.agent == LEADER_BEAT:
                 said = json.loads(beat.body)
-                broker, broker_s = bool(said["broker"]), float(said.get("for_s", inf)) + beat.age_s
-            elif beat.agent == LEADER_BEAT:
-                continue
+                left_alone = said.get("left_alone", {})
+                if self._uses_broker:
+                    broker = bool(said["broker"])
+                    broker_s = float(said.get("for_s", inf)) + beat.age_s
             elif (heartbeat := _heartbeat(beat.body)) is not None:
                 seen_at = beat.seen_at or heartbeat.at
                 ahead_s = (heartbeat.at - seen_at).total_seconds()
@@ -56,6 +58,7 @@ class Liveness:
             agents=agents,
             records=records,
             broker_s=broker_s,
+            left_alone=left_alone,
         )
 
     async def unsigned(self) -> dict[str, tuple[str, ...]]:

@@ -21,6 +21,7 @@ from ledger.domain.states import TROUBLED, DatabaseState
 from ledger.errors import NoSuchRollout, Overtaken
 from ledger.service.fleet_reader import FleetReader
 from ledger.service.request_context import RequestContext, RequestEncoder
+from ledger.service.rollout_state import refuse_unreadable
 from ledger.store.log.decode import open_event
 from ledger.store.port import Log
 from ledger.store.views.port import Views
@@ -138,6 +139,7 @@ async def _all_troubled(reads: Views, rollout: str) -> list[DatabaseState]:
 
 
 def _folded(rollout: str, events: Sequence[Recorded]) -> RolloutState:
+    refuse_unreadable(rollout, events)
     if not events or not isinstance(events[0].event, RolloutPlanned):
         raise NoSuchRollout(rollout)
     state = fold(None, events)

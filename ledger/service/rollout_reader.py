@@ -30,12 +30,12 @@ from ledger.domain.states import (
     Status,
 )
 from ledger.domain.surroundings import Surroundings
-from ledger.domain.waiting import Reason
+from ledger.domain.waiting import Reason, left_alone
 from ledger.errors import NoSuchRollout, ReadModelsBehind
 from ledger.service.catch_up import brought_up
 from ledger.service.liveness import Liveness
 from ledger.service.rollout_groups import LinesOf, grouped, groups_of
-from ledger.service.rollout_state import whole
+from ledger.service.rollout_state import refuse_unreadable, whole
 from ledger.service.status import (
     DatabaseLine,
     RolloutOrigin,
@@ -80,6 +80,8 @@ class RolloutReader:
         except ReadModelsBehind:
             return replace(await self._folded(rollout, limit), origin=origin)
         status = await self._read(state, limit)
+        if status.status == Status.RUNNING:
+            status = _explained(status, await self._lookout.look({}))
         toll = await self._reads.rollout_toll(rollout)
         status = replace(status, origin=origin, used=toll.counted, cancelled=toll.cancelled)
         if limit is not None:
@@ -175,7 +177,7 @@ class RolloutReader:
             around = await self._lookout.look({})
             counts = await self._reads.rollout_counts(rollout)
             if counts and around.leader is not None and not around.leader.is_silent:
-                return await self._some(state, counts, around, limit)
+                return _explained(await self._some(state, counts, around, limit), around)
         return await self.status(rollout, limit)
 
     async def _frame(self, rollout: str) -> RolloutState:
@@ -187,6 +189,7 @@ class RolloutReader:
         known = (await self._log.head()).position
         events = await self._log.frame(f"rollout-{rollout}", known, whole=False)
         opened = [open_event(one) for one in events]
+        refuse_unreadable(rollout, opened)
         state = fold(None, opened)
         if state is None:
             raise NoSuchRollout(rollout)
@@ -309,6 +312,12 @@ def _waiting_too(state: RolloutState, around: Surroundings) -> tuple[str, ...]:
     ):
         return ()
     return (DatabaseStatus.PENDING,)
+
+
+def _explained(status: RolloutStatus, around: Surroundings) -> RolloutStatus:
+    """The same, and why it does not go on, if that is because of its plan."""
+    why = around.left_alone.get(status.rollout)
+    return replace(status, why=left_alone(why)) if why else status
 
 
 def _waits_for(state: RolloutState, counts: Counts) -> str | None:

@@ -7,15 +7,21 @@ databases, whatever was reported of them, and nobody has to project first.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
+from ledger.contracts.envelope import Recorded
+from ledger.contracts.reports import Unreadable
 from ledger.domain.builder import RolloutBuilder
+from ledger.domain.differences import UnreadablePlan
 from ledger.domain.rollout import RolloutState, fold
 from ledger.domain.states import DatabaseState
+from ledger.errors import NoSuchRollout
+from ledger.service.catch_up import as_near_as_may_be
 from ledger.store.log.decode import open_event
 from ledger.store.log.streams import read_both
 from ledger.store.port import Log
 from ledger.store.views.port import PAGE, Views
+from migrations.likeness import nearest
 
 
 async def whole(log: Log, reads: Views, rollout: str) -> RolloutState | None:
@@ -50,3 +56,21 @@ async def databases_of(reads: Views, rollout: str) -> AsyncIterator[DatabaseStat
         if len(page) < PAGE:
             return
         after = (page[-1].wave, page[-1].database)
+
+
+def refuse_unreadable(rollout: str, events: Sequence[Recorded]) -> None:
+    """Raise `UnreadablePlan` if what a rollout's events begin with cannot be read."""
+    if events and isinstance(events[0].event, Unreadable):
+        raise UnreadablePlan(rollout, events[0].position)
+
+
+async def not_found(log: Log, reads: Views, beginning: str) -> NoSuchRollout | UnreadablePlan:
+    """What to raise where no rollout's id begins so: what it was, or what was rather meant."""
+    await as_near_as_may_be(reads, log)
+    async for raw in log.read_stream(f"rollout-{beginning}"):
+        if await reads.unreadable(aside=False, positions=[raw.position]):
+            return UnreadablePlan(beginning, raw.position)
+        break
+    known_id = nearest(beginning, await reads.beginning(""))
+    database = bool(await reads.fleet([beginning]))
+    return NoSuchRollout(beginning, known_id, is_database=database)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from ledger.contracts.events import PlanOptions, RolloutPlanned, RolloutStarted
 from ledger.contracts.registry import Variable
 from ledger.domain import requests
+from ledger.domain.differences import UnreadablePlan
 from ledger.domain.refusals import EmptySelection
 from ledger.domain.rehearsals import refuse_unrehearsed
 from ledger.domain.rollback import may_go_back, planned, undo_options
@@ -26,9 +28,9 @@ from ledger.service.plans import Plan, Planner, PlanRequest
 from ledger.service.rehearsals import RehearsedFolder, known_rehearsals, record_rehearsal
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.service.requests import Requests
+from ledger.service.rollout_state import not_found
 from ledger.store.port import Batch, Log
 from ledger.store.views.port import PAGE, Views
-from migrations.likeness import nearest
 from migrations.model.attempt import Mode
 
 if TYPE_CHECKING:
@@ -370,8 +372,9 @@ class RolloutService:
         turned = await self._turned_of_late()
         unfinished = [one for one in await self._reads.unfinished_rollouts() if one not in turned]
         for one in turned:
-            if (await self.course(one)).status not in ENDED:
-                unfinished.append(one)
+            with suppress(NoSuchRollout, UnreadablePlan):
+                if (await self.course(one)).status not in ENDED:
+                    unfinished.append(one)
         if len(unfinished) == 1:
             return unfinished[0]
         if not unfinished:
@@ -387,9 +390,7 @@ class RolloutService:
         if len(found) == 1:
             return found[0]
         if not found:
-            known = nearest(beginning, await self._reads.beginning(""))
-            database = bool(await self._reads.fleet([beginning]))
-            raise NoSuchRollout(beginning, known, is_database=database)
+            raise await not_found(self._log, self._reads, beginning)
         raise SeveralRollouts(found)
 
     async def _turned_of_late(self) -> Sequence[str]:

@@ -8,6 +8,7 @@ from migrations.adoption.tools import TABLES, HistoryKeeper, kept_by
 from migrations.errors import AdoptionRefused
 from migrations.model.attempt import Adoption
 from migrations.model.foreign_history import ForeignHistory, Tool
+from migrations.model.version import VERSION_MOST
 from migrations.sql.literals import quote_where_needed
 from migrations.target.look import go_on_as_ourselves
 from migrations.target.session import Connection
@@ -140,7 +141,11 @@ async def _read(connection: Connection, kept: HistoryKeeper, table: str) -> Fore
         if len(rows) > ROWS_AT_MOST:
             problem = f"{table} has more than {ROWS_AT_MOST:,} rows; look at what filled it"
             return ForeignHistory(kept.tool, table, (), len(rows), problem)
-        return kept.understand(table, rows)
+        history = kept.understand(table, rows)
+        if any(len(row.version) > VERSION_MOST for row in history.rows):
+            problem = f"{table} has a version of over {VERSION_MOST} characters; see who wrote it"
+            return ForeignHistory(kept.tool, table, (), len(rows), problem)
+        return history
     except asyncpg.InsufficientPrivilegeError:
         await connection.execute("ROLLBACK TO SAVEPOINT history")
         problem = f"{table} may not be read; GRANT SELECT on it, and USAGE on its schema"

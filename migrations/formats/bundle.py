@@ -28,7 +28,7 @@ from migrations.formats.section_lines import refuse_hidden_downs
 from migrations.gc_tuning import without_collector
 from migrations.model.migration import Migration, SourceFile
 from migrations.model.phases import check_units
-from migrations.model.version import NAME_REMEDY
+from migrations.model.version import NAME_REMEDY, VERSION_MOST
 from migrations.printable import PROBLEM, escaped, is_safe
 
 FILE_MAX_BYTES = 60 * 2**20
@@ -69,7 +69,20 @@ def _loaded(paths: Sequence[Path], format: str | None, reading: Reading) -> Bund
     refuse_hidden_downs(migrations)
     for one in migrations:
         check_name(f"{one.version} {one.name}")
+        _check_length(one)
     return Bundle(tuple(migrations))
+
+
+def _check_length(migration: Migration) -> None:
+    """Raise FileNameError for a version that the ledger cannot keep, or stands for such a one."""
+    longest = max((migration.version, *(migration.replaces or ())), key=len)
+    if len(longest) > VERSION_MOST:
+        raise FileNameError(
+            migration.files[0].name,
+            None,
+            f"it has a version of {len(longest):,} characters, and {VERSION_MOST} is the most",
+            "Give it a shorter name, in folders with shorter names",
+        )
 
 
 def _reader(folder: _Folder, format: str | None) -> Format:

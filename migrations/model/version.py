@@ -32,6 +32,8 @@ _MOMENT_DIGITS = 14
 _MIDNIGHT = "000000"
 _BEFORE_A_NAME = -1
 
+VERSION_MOST = 500
+"""Characters of a version: as many as an event may name."""
 NAME_REMEDY = "Name it like 20260102030405_add_email.sql: a version, an underscore, a description"
 
 

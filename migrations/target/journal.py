@@ -14,8 +14,9 @@ from uuid import UUID
 
 import asyncpg
 
-from migrations.errors import JournalChanged, JournalForged
+from migrations.errors import JournalChanged, JournalForged, TooMuch
 from migrations.model.attempt import Epoch
+from migrations.model.version import VERSION_MOST
 from migrations.printable import escaped
 from migrations.sql.literals import Expression, SqlValue, bind
 from migrations.sql.named_statements import named_statements
@@ -155,7 +156,8 @@ async def read_behind(connection: Connection, first: str, role: str | None) -> R
 def record_of(rows: Iterable[AnyRow], target: str) -> Record | None:
     """The journal in the rows of what reads it; `None` without an entry.
 
-    Every entry is held against the chain. Raises JournalChanged.
+    Every entry is held against the chain. Raises JournalChanged, and TooMuch for names of a length
+    that no report can have.
     """
     ordered = sorted((row for row in rows if row["seq"] is not None), key=itemgetter("seq"))
     if not ordered:
@@ -171,9 +173,22 @@ def record_of(rows: Iterable[AnyRow], target: str) -> Record | None:
             raise _changed(number) from None
         if (row["seq"], row["head"], row["database_uuid"]) != (number, head, uuid):
             raise _changed(number)
+        _check_length(number, entry)
         entries.append(entry)
     last = ordered[-1]
     return Record(uuid, last["owner"], entries[-1].epoch, tuple(entries))
+
+
+def _check_length(number: int, entry: Entry) -> None:
+    longest = max(entry.migration, entry.rollout, key=len)
+    if len(longest) > VERSION_MOST:
+        raise TooMuch(
+            f"entry {number} of the journal names a migration or rollout of {len(longest):,} "
+            f"characters, and {VERSION_MOST} is the most; find out who wrote it, put the journal "
+            "back from a backup, or take it away with `ledger db remove-journal`, accept that with "
+            "`ledger fleet reinstate`, and say with `ledger adopt` or `ledger baseline` what is "
+            "applied"
+        )
 
 
 def _changed(number: int) -> JournalChanged:

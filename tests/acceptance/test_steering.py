@@ -142,7 +142,7 @@ async def test_status_names_who_holds_the_lock_that_a_database_waits_for(fleet: 
             )
             assert datetime.fromisoformat(said["since"]) >= began
             moment = f"{said['since'][:10]} {said['since'][11:19]}Z"
-            assert f"since {moment}, " in said["waits_for"]
+            assert f", since {moment}" in said["waits_for"]
             assert ("next retry at " in said["waits_for"]) == (said["until"] is not None)
         answer = await fleet.ledger("rollout", "status", rollout)
         assert f"pid {pids[0]}" in answer.out

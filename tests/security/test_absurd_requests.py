@@ -20,7 +20,7 @@ from ledger.store.log.log import EventLog
 from tests.integration.leader.conftest import house, house_template
 from tests.integration.service.conftest import LogIn, log_in
 from tests.security.test_poison import usable
-from tests.support.house import House
+from tests.support.house import House, found
 from tests.support.raw_event import NewEvent
 
 __all__ = ["house", "house_template", "log_in"]
@@ -137,6 +137,36 @@ async def test_a_plan_of_a_bundle_that_cannot_be_found_is_left_alone(house: Hous
     # By a service, whom the database believes; a bundle may be unreadable as well.
     await house.stores.log.append("rollout-lost", [event])
     await usable(house)
+
+
+async def test_status_says_of_a_rollout_that_is_left_alone_why_and_what_ends_it(
+    house: House,
+) -> None:
+    await house.start(select="id=crane")
+    (planned,) = await house.events(RolloutPlanned)
+    assert planned.encoded is not None
+    lost = json.loads(planned.encoded.body) | {"rollout": "lost", "bundle": "0" * 64}
+    said = [("RolloutPlanned", lost), WAVE, START]
+    await house.stores.log.append(
+        "rollout-lost",
+        [
+            NewEvent(uuid4(), type_, 1, written(body | {"rollout": "lost"}), b"{}")
+            for type_, body in said
+        ],
+    )
+    rollouts = house.ledger.rollouts
+
+    async def explained() -> bool | None:
+        return "the leader leaves it alone" in (await rollouts.status("lost")).why or None
+
+    async with house.leading():
+        await found(explained, "the leader does not say that it leaves the rollout alone")
+        for status in (await rollouts.summary("lost"), await anext(rollouts.watch("lost"))):
+            assert "because its plan cannot be meant: no single bundle" in status.why
+        (acme,) = (await rollouts.status("lost")).databases
+        assert (acme.reason, acme.helps) == ("left_alone", "ledger rollout abort lost")
+        await rollouts.abort("lost", RequestContext("it cannot be meant"))
+        assert (await rollouts.status("lost")).why == "it cannot be meant"
 
 
 def leaves(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], object]]:

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from ledger.contracts.registry import NAME_MOST
+from migrations.adoption.inspect import histories_in
 from migrations.inspection import glance, inspect
-from migrations.model.attempt import Verdict
+from migrations.model.attempt import Epoch, Verdict
+from migrations.model.version import VERSION_MOST
 from migrations.target.inflow import (
     ANSWER_MAX_BYTES,
     MESSAGE_MAX_BYTES,
@@ -20,6 +23,7 @@ from migrations.target.inflow import (
 )
 from tests.fixtures.postgres import AsSuperuser, FreshDatabase
 from tests.integration.migrations.world import World, migration, users
+from tests.support.forged_entry import forge
 
 MEMORY_MAX_BYTES = 512 * 2**20
 """Of a process that meets all of them at once, everything included."""
@@ -75,6 +79,51 @@ async def test_a_journal_that_is_too_large_is_that_databases_failure(
     assert outcome.failure is not None
     assert outcome.failure.kind == "limit"
     assert not await tenant.has("b")
+
+
+LONG = "9" * (NAME_MOST + 1)
+"""One character more than a name in a report may have."""
+
+
+def test_a_version_is_refused_from_the_length_on_that_no_event_can_name() -> None:
+    assert VERSION_MOST == NAME_MOST
+
+
+@pytest.mark.parametrize("place", ["migration", "rollout"])
+async def test_a_journal_with_a_name_that_no_report_can_have_is_that_databases_failure(
+    tenant: World, place: str
+) -> None:
+    await forge(tenant.url, Epoch(0, 0), **{"migration": "008", place: LONG})
+    for look in (inspect, glance):
+        found = await look(tenant.settings)
+        assert found.failure is not None
+        assert found.failure.kind == "limit"
+        assert "of 501 characters, and 500 is the most" in found.failure.message
+    outcome = await tenant.up(users(), migration("002", "CREATE TABLE b ()"))
+    assert outcome.verdict is Verdict.REFUSED
+    assert outcome.failure is not None
+    assert outcome.failure.kind == "limit"
+    assert LONG not in outcome.failure.message
+    assert not await tenant.has("b")
+
+
+async def test_names_that_a_report_can_just_have_are_read(tenant: World) -> None:
+    await forge(tenant.url, Epoch(0, 0), migration=LONG[1:])
+    found = await inspect(tenant.settings)
+    assert found.failure is None
+
+
+async def test_so_is_another_tools_history_with_such_a_version(
+    fresh_database: FreshDatabase,
+) -> None:
+    world = World(await fresh_database())
+    await world.execute(
+        "CREATE TABLE schema_migrations (version varchar PRIMARY KEY); "
+        f"INSERT INTO schema_migrations VALUES ('{LONG}')"
+    )
+    (found,) = await histories_in(world.settings)
+    assert found.rows == ()
+    assert "schema_migrations has a version of over 500 characters" in found.problem
 
 
 @pytest.mark.parametrize("body", SAYING.values(), ids=SAYING.keys())

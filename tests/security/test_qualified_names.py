@@ -61,6 +61,7 @@ EXPRESSIONS |= {
     "role_oid": "1",
     "named": "SELECT NULL::pg_catalog.text",
     "owned": "true",
+    "isolation": "REPEATABLE READ",
 }
 ALLOWED_RELATIONS = {
     "behind",

@@ -10,9 +10,9 @@ import pytest
 from ledger.contracts.actor import Actor
 from ledger.contracts.envelope import Metadata, encode
 from ledger.contracts.events import EventSetAside, RolloutPaused
-from ledger.domain.differences import OtherEvent, ReadableEvent
+from ledger.domain.differences import OtherEvent, ReadableEvent, UnreadablePlan
 from ledger.domain.refusals import ReasonRequired
-from ledger.errors import NoSuchEvent, ReadModelsBehind, RequestUnfit
+from ledger.errors import NoSuchEvent, NoSuchRollout, ReadModelsBehind, RequestUnfit
 from ledger.service.request_context import RequestContext
 from ledger.store.views.advance import rebuild
 from tests.integration.leader.conftest import house, house_template
@@ -181,6 +181,28 @@ async def test_what_can_be_read_stays_in_force_whoever_says_that_it_is_aside(hou
     assert (await house.ledger.rollouts.status(rollout)).status == "paused"
     assert await shown(house) == ([], [])
     assert (await house.ledger.audit.replay()).agrees
+
+
+async def test_a_rollout_whose_plan_cannot_be_read_says_so_and_what_ends_the_complaints(
+    house: House,
+) -> None:
+    """Also before anybody has projected it."""
+    rollouts = house.ledger.rollouts
+    other = await house.start(select="id=acme")
+    garbled = NewEvent(uuid4(), "RolloutPlanned", 1, b"garbage", b"{}")
+    written = await house.stores.log.append("rollout-lost", [garbled])
+    for _ in range(2):
+        assert await rollouts.current() == other
+        with pytest.raises(UnreadablePlan, match=rf"set-aside {written.first_position} --reason"):
+            await rollouts.status(await rollouts.find("lost"))
+        for ask in (rollouts.pause, rollouts.abort):
+            with pytest.raises(UnreadablePlan):
+                await ask("lost", ASKED)
+        await house.stores.reads.caught_up()
+
+    await house.ledger.audit.put_aside(written.first_position, "", ASKED)
+    with pytest.raises(NoSuchRollout):
+        await rollouts.find("lost")
 
 
 async def test_an_event_that_sets_aside_can_itself_be_unreadable_and_set_aside(

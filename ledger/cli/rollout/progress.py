@@ -27,7 +27,7 @@ LINES_EVERY_S = 2.0
 """How often plain lines tell the counts, unless a wave ends."""
 LASTING_S = 3.0
 """A wait that is shorter needs no explanation."""
-FOR_ALL = ("no_broker", "no_leader", "leader_silent")
+FOR_ALL = ("no_broker", "no_leader", "leader_silent", "left_alone")
 """Reasons that are the same for all databases (`ledger.domain.waiting`): told in one line."""
 AT_ONCE = ("no_broker",)
 """Of these, what whoever leads has made sure of, so that it needs no time to be believed."""

@@ -291,4 +291,9 @@ class ReadingRow(NamedTuple):
 
 def believed(record: DatabaseRecord, belief: Belief) -> DatabaseRecord:
     """The database, as the next order takes it to be."""
-    return replace(record, expected=belief.expected, unanswered=belief.unanswered)
+    return replace(
+        record,
+        expected=belief.expected,
+        unanswered=belief.unanswered,
+        command=belief.command,
+    )

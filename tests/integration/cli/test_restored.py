@@ -160,3 +160,25 @@ async def test_a_database_that_cannot_be_read_stays_unread_and_it_is_said_why(
     assert (recorded.code, recorded.json["database"]) == (0, "t2")
     late = await ledger("fleet", "reinstate", "t2", *WHY, "--timeout", "0")
     assert late.code in (0, ExitCode.TIMEOUT)
+
+
+async def test_one_that_was_restored_is_let_in_before_it_is_tried_again(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    rollout = await halted_at_the_third(ledger, migrations, fleet)
+    await restore(fleet.addresses["t1"])
+    assert (await ledger("rollout", "retry", rollout, "t1", "--yes")).code == ExitCode.HALTED
+    assert "restored, cloned or changed by another" in await problem_of(ledger, rollout, "t1")
+    assert await suggested(ledger, rollout, "t1") == "ledger fleet reinstate t1 --reason …"
+    assert "ledger fleet reinstate t1 --reason …" in (await ledger("rollout", "status")).out
+
+    assert (await ledger("fleet", "reinstate", "t1", *WHY)).code == 0
+    assert await suggested(ledger, rollout, "t1") == f"ledger rollout retry {rollout} t1"
+    assert (await ledger("rollout", "abort", rollout, "--yes")).code == 0
+    assert await suggested(ledger, rollout, "t1") == "ledger up"
+
+
+async def suggested(ledger: LedgerProgram, rollout: str, database: str) -> str:
+    rows = (await ledger("rollout", "status", rollout, "--all", "-o", "json")).items
+    (helps,) = [one["try"] for one in rows if one["database"] == database]
+    return str(helps)

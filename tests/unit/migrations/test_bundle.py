@@ -117,6 +117,34 @@ def test_a_sql_file_without_a_version_is_never_skipped(tmp_path: Path) -> None:
         load_folder(tmp_path)
 
 
+NESTED = "n" * 200
+"""Of a folder: no file system has names of more than 255 bytes."""
+
+
+@pytest.mark.parametrize("length", [500, 501])
+def test_a_version_that_no_table_is_asked_for_is_refused_by_its_file(
+    tmp_path: Path, length: int
+) -> None:
+    change = f"{NESTED}/{NESTED}/".ljust(length, "c")
+    script = tmp_path / f"deploy/{change}.sql"
+    script.parent.mkdir(parents=True)
+    script.write_text("CREATE TABLE a ();")
+    plan = f"%project=a\n\n{change} 2026-01-02T03:04:05Z A <a@b.example> # x\n"
+    (tmp_path / "sqitch.plan").write_text(f"%syntax-version=1.0.0\n{plan}")
+    if length == 500:
+        assert [one.version for one in load_folder(tmp_path).migrations] == [change]
+        return
+    with pytest.raises(FileNameError, match=r"501 characters, and 500 is the most") as refused:
+        load_folder(tmp_path)
+    assert change in refused.value.file
+
+
+def test_a_baseline_stands_for_no_version_of_such_a_length(tmp_path: Path) -> None:
+    write(tmp_path, "3_b.sql", text=f"-- +migrate Baseline through={'9' * 501}\n{TEXT}")
+    with pytest.raises(FileNameError, match=r"^3_b\.sql: .* and 500 is the most"):
+        load_folder(tmp_path)
+
+
 def test_a_folder_without_migrations_is_an_error(tmp_path: Path) -> None:
     write(tmp_path, "notes.txt")
     with pytest.raises(FolderError, match=r"no \.sql file"):
