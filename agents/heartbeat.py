@@ -87,4 +87,5 @@ class HeartbeatSender:
             insecure=self._settings.insecure,
             refuses=self._refuses(),
             busy=tuple(job.busy() for job in jobs[:BUSY_MAX]),
+            lives_in_leader=self._settings.lives_in_leader,
         )

@@ -21,13 +21,15 @@ class AgentSettings(AgentSection):
 
     `insecure_postgres` accepts databases without verified TLS, `insecure_bus` records that the bus
     was allowed to be unsafe; on a `shared_bus`, which others reach too, it counts whether orders
-    and reports are signed. What is not safe is said in every heartbeat and report.
+    and reports are signed. What is not safe is said in every heartbeat and report. An agent that
+    `lives_in_leader` ends with the process that leads.
     """
 
     pool: str
     name: str = Field(default_factory=default_name)
     insecure_bus: bool = False
     shared_bus: bool = False
+    lives_in_leader: bool = False
 
     @property
     def insecure(self) -> tuple[str, ...]:
@@ -48,8 +50,15 @@ def agent_settings(
     name: str | None = None,
     insecure_bus: bool = False,
     shared_bus: bool = False,
+    lives_in_leader: bool = False,
 ) -> AgentSettings:
     """The settings of the agent of `pool`; `name` wins over the section's."""
     shared = dict(section)
     shared["name"] = name or section.name or default_name()
-    return AgentSettings(**shared, pool=pool, insecure_bus=insecure_bus, shared_bus=shared_bus)
+    return AgentSettings(
+        **shared,
+        pool=pool,
+        insecure_bus=insecure_bus,
+        shared_bus=shared_bus,
+        lives_in_leader=lives_in_leader,
+    )

@@ -70,6 +70,6 @@ class LocalAgents:
         alone = {"ledger": self._ledger, "trust": (), "key_file": None}
         section = self._settings.agent.model_copy(update=alone)
         name = f"{section.name or default_name()}-{pool}"
-        settings = agent_settings(section, pool, name=name)
+        settings = agent_settings(section, pool, name=name, lives_in_leader=True)
         engine = PostgresEngine(SYSTEM_CLOCK, SYSTEM_CHANCE)
         return Agent(LocalBus(self._broker), settings, SYSTEM_CLOCK, engine)

@@ -36,7 +36,10 @@ class Busy(WireValue):
 
 
 class Heartbeat(WireValue):
-    """An agent is alive, and this is what it works on."""
+    """An agent is alive, and this is what it works on.
+
+    One that `lives_in_leader` has no process of its own: it ends with the one that leads.
+    """
 
     agent: str
     pool: str
@@ -50,3 +53,4 @@ class Heartbeat(WireValue):
     refuses: str = ""
     """Why it put aside what came as an order of its ledger, if it did so of late."""
     busy: tuple[Busy, ...] = ()
+    lives_in_leader: bool = False

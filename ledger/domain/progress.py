@@ -192,12 +192,12 @@ def _halt(state: RolloutState) -> list[Decision]:
 
 
 def _failed(state: RolloutState) -> str:
-    """How many failed, and of which number."""
-    if state.ordered < state.total:
-        ordered = f"{number_of(state.ordered, 'database')} ordered so far"
-        text = f"{state.counted:,} of {ordered} failed ({state.total:,} in the rollout)"
-    else:
-        text = f"{state.counted:,} of {number_of(state.total, 'database')} failed"
+    """How many had failed when it was said, and of which number; others may fail behind it."""
+    of_some = state.ordered < state.total
+    noun = "ordered database" if of_some else "database"
+    number = number_of(state.ordered if of_some else state.total, noun)
+    text = f"{state.counted:,} of {number} had failed by then"
+    text += f" ({state.total:,} in the rollout)" if of_some else ""
     accepted = len(state.failures) - state.counted
     return f"{text} beside {accepted:,} accepted before" if accepted else text
 

@@ -15,15 +15,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import SequenceMatcher
-from itertools import takewhile
-from operator import eq
 from typing import NamedTuple
 
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.refusals import NAMED_AT_MOST, RequestRefusal, UnavailableDatabases
 from ledger.domain.selection import ANYTHING, Term, is_glob, matches, meant, parse, value_of
-from migrations.likeness import LIKE
+from migrations.likeness import LIKE, nearest
 
 NEAR = 50
 """So many values before, behind, and with the same end are compared with one that nobody has."""
@@ -178,16 +175,5 @@ def _why(word: SelectedWord, near: Sequence[str], known: Mapping[str, DatabaseRe
 
 
 def _nearest(text: str, near: Sequence[str]) -> str | None:
-    """The one that is most alike, if one is; of several, the first that begins most alike."""
-    matcher = SequenceMatcher(b=text.casefold())
-
-    def likeness(value: str) -> tuple[float, int]:
-        matcher.set_seq1(value.casefold())
-        alike = takewhile(bool, map(eq, value.casefold(), text.casefold()))
-        return matcher.ratio(), sum(alike)
-
-    found = max(sorted(near), key=likeness, default=None)
-    if found is None or is_glob(text):
-        # Letters that a glob leaves open are like any.
-        return found
-    return found if likeness(found)[0] >= LIKE else None
+    """The one that is most alike, if one is: letters that a glob leaves open are like any."""
+    return nearest(text, near, 0.0 if is_glob(text) else LIKE)

@@ -19,7 +19,9 @@ STATES = (
 """The states of a database in a rollout: what needs somebody, then what moves, then the rest."""
 IN_DOUBT = ("blocked", "unknown")
 AT_WORK = ("running", "ordered")
-SETTLED = ("applied", "skipped", "failed")
+DONE = ("applied", "skipped")
+"""States in which a database has all that the rollout is for."""
+SETTLED = (*DONE, "failed")
 """States in which a database of a rollout needs nothing more."""
 BACKWARDS = {
     "down": {"applied": "undone"},
@@ -51,12 +53,11 @@ class Tally:
     def text(self, mode: str = "", leaving_out: Iterable[str] = ()) -> str:
         """`58 applied, 2 failed`, in the words of a rollout of this mode; what is done first."""
         out = set(leaving_out)
-        kept = [state for state in (*_DONE, *_OTHERS) if state in self.counts and state not in out]
+        kept = [state for state in (*DONE, *_OTHERS) if state in self.counts and state not in out]
         return ", ".join(f"{self.counts[state]:,} {state_words(state, mode)}" for state in kept)
 
 
-_DONE = ("applied", "skipped")
-_OTHERS = tuple(state for state in STATES if state not in _DONE)
+_OTHERS = tuple(state for state in STATES if state not in DONE)
 
 
 def tally(counts: Mapping[tuple[int, str], int], wave: int | None = None) -> Tally:

@@ -65,6 +65,8 @@ class Reason(StrEnum):
     FINISHING = "finishing"
 
 
+FOR_ALL = (Reason.NO_BROKER, Reason.NO_LEADER, Reason.LEADER_SILENT, Reason.LEFT_ALONE)
+"""Reasons that are the same for all databases: while there is one, nobody moves any of them."""
 _BEGINNING = {"connecting": "connecting to its server"}
 """What an agent does by its phase, before it works on a migration."""
 SAID_MAX_CHARS = 300

@@ -132,11 +132,16 @@ class AgentsOverview:
     pools: Mapping[str, int]
 
     def has_ended(self, seen: Seen) -> bool:
-        """Whether its process is known to be no more: without a broker it is that of who leads."""
+        """Whether its process is known to be no more: that of who led, and leads no longer.
+
+        It is told apart by the agent's own word, for a ledger without a broker may get one later.
+        """
         before = self.leader is None or seen.age_s > self.leader.led_s
-        return self.broker is None and before
+        return before and (self.broker is None or seen.heartbeat.lives_in_leader)
 
     def lonely(self) -> dict[str, int]:
         """Pools without a living agent, with their number of databases."""
-        alive = {one.heartbeat.pool for one in self.agents if one.is_alive}
+        alive = {
+            one.heartbeat.pool for one in self.agents if one.is_alive and not self.has_ended(one)
+        }
         return {pool: number for pool, number in self.pools.items() if pool not in alive}

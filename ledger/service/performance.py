@@ -185,6 +185,8 @@ class PerformanceService:
         silent = {one.database for one in slower} - {
             one.database for one in running if one.needs_s(now) is not None
         }
+        if status.stands_still:
+            return Outlook(usual=usual, slower=tuple(slower[:SLOWER_SHOWN]))
         left = status.tally.of("pending", *AT_WORK) - len(silent)
         left_s, basis = await self._left(status, direction, usual, left)
         by_data_s = _by_data(running, now, left, None if left_s else status.in_flight)

@@ -78,6 +78,7 @@ def _joined(lines: Iterable[tuple[DatabaseLine, int]]) -> list[DatabaseGroup]:
             waits_for=before.waits_for if before else line.waits_for,
             helps=helps,
             progress=line.progress if before is None else "",
+            reason=line.reason,
         )
     return [_for_all(one) for one in found.values()]
 
@@ -93,6 +94,7 @@ def of_cause(cause: CauseRow, first: DatabaseLine | None = None) -> DatabaseGrou
         helps=_for_some(first.helps, cause.examples[0]) if first else "",
         accepted=cause.accepted,
         progress=committed_text(cause.rows, cause.batches) if cause.batches else "",
+        reason=first.reason if first else None,
     )
     return _for_all(group)
 

@@ -20,7 +20,7 @@ from ledger.domain.remedies import another_attempt
 from ledger.domain.rollout import DatabaseState, DatabaseStatus, RolloutState
 from ledger.domain.surroundings import Surroundings
 from ledger.domain.tally import Tally, tally
-from ledger.domain.waiting import Reason, WaitReason, waiting
+from ledger.domain.waiting import FOR_ALL, Reason, WaitReason, waiting
 from ledger.domain.wording import failure_text
 from ledger.store.views.rows import RolloutRow
 from migrations.backfill.progress import committed_text, progress_text
@@ -91,6 +91,8 @@ class DatabaseGroup:
     """Whether a person let these failures pass."""
     progress: str = ""
     """What is committed of data migrations that did not end there, in all."""
+    reason: Reason | None = None
+    """What the first one waits for."""
 
     def document(self) -> dict[str, Any]:
         """The group for the JSON forms."""
@@ -155,6 +157,13 @@ class RolloutStatus:
     def tally(self) -> Tally:
         """Its databases, counted."""
         return Tally(self.counts)
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether nobody moves any of its databases now, so that no pace of before goes on."""
+        reasons = {one.reason for one in self.databases}
+        reasons |= {one.reason for one in self.groups or ()}
+        return not reasons.isdisjoint(FOR_ALL)
 
     def document(self) -> dict[str, Any]:
         """The rollout without its databases, for the JSON forms."""

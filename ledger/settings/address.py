@@ -48,6 +48,34 @@ PARAMETERS = (
     "application_name", "options",
 )  # fmt: skip
 """Every parameter that the driver understands; it sends any other as a setting of the session."""
+_SERVERS = "write {name} in its place, the setting of the server"
+_SSLMODE = "sslmode says how the server is trusted; leave it out"
+NOT_TAKEN: Mapping[str, str] = {
+    "connect_timeout": "every connection has 10 s; leave it out",
+    "keepalives": "they are on; leave it out",
+    "keepalives_idle": _SERVERS.format(name="tcp_keepalives_idle"),
+    "keepalives_interval": _SERVERS.format(name="tcp_keepalives_interval"),
+    "keepalives_count": _SERVERS.format(name="tcp_keepalives_count"),
+    "fallback_application_name": "write application_name in its place",
+    "gssencmode": _SSLMODE,
+    "channel_binding": "sslmode=verify-full proves who answers; leave it out",
+    "requiressl": _SSLMODE,
+    "ssl": "write sslmode in its place",
+    "sslcompression": "nothing is compressed; leave it out",
+    "sslcrldir": "write sslcrl in its place, the path of one file",
+    "sslsni": "the name of the host is always told; leave it out",
+    "sslcertmode": "a certificate is shown where sslcert names one; leave it out",
+    "min_protocol_version": "leave it out",
+    "max_protocol_version": "leave it out",
+    "require_auth": "the server chooses; demand it in pg_hba.conf, and leave it out",
+    "requirepeer": "leave it out, or connect by a host name with sslmode=verify-full",
+    "hostaddr": "write the address as the host",
+    "load_balance_hosts": "hosts are tried in their order; leave it out",
+    "gssdelegation": "leave it out",
+    "replication": "the ledger needs a usual session; leave it out",
+}
+"""What other programs take in an address and this one does not, with what is done instead; sent to
+a server as a setting, each would be refused there."""
 ALIKE = 0.8
 """So near to a parameter's name is a slip, and no setting of a server."""
 
@@ -140,6 +168,8 @@ def check_address(
         raise SettingsError(_UNREADABLE) from None
     if not url.startswith(("postgresql://", "postgres://")) or parts.fragment:
         raise SettingsError(_UNREADABLE)
+    for name in filter(NOT_TAKEN.__contains__, query):
+        raise _not_taken(name)
     if _CLEAN.fullmatch(url):
         _check_parameters(query)
     # A service file may name any server; only the address itself overrides what it says of TLS.
@@ -169,8 +199,11 @@ def _check_parameters(query: Mapping[str, str]) -> None:
     Of an address that may hold a password in its parameters, none is named: only of a clean one.
     """
     for name, value in query.items():
-        meant = difflib.get_close_matches(name, PARAMETERS, n=1, cutoff=ALIKE)
-        if name not in PARAMETERS and meant:
+        known = (*PARAMETERS, *NOT_TAKEN)
+        meant = difflib.get_close_matches(name, known, n=1, cutoff=ALIKE)
+        if name not in known and meant and meant[0] in NOT_TAKEN:
+            raise _not_taken(meant[0])
+        if name not in known and meant:
             raise SettingsError(
                 f"the ledger's address has a parameter {name!r}, which nobody knows; "
                 f"write {meant[0]}"
@@ -181,6 +214,13 @@ def _check_parameters(query: Mapping[str, str]) -> None:
                 f"{name} in the ledger's address is not what it can be; "
                 f"write one of {', '.join(words)}"
             )
+
+
+def _not_taken(name: str) -> SettingsError:
+    return SettingsError(
+        f"{name} is not taken in the ledger's address: {NOT_TAKEN[name]}; "
+        "`ledger config show` names where the address stands"
+    )
 
 
 def _hosts(parts: SplitResult, environ: Mapping[str, str]) -> Iterator[str]:

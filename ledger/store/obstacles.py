@@ -173,6 +173,10 @@ SQLSTATES: Mapping[tuple[str, str], Obstacle] = {
         "refuses a parameter of the address, which it does not know",
         f"leave it out or correct its name; {SETTINGS}",
     ),
+    ("55P02", ""): Obstacle(
+        "refuses a parameter of the address, which no session can set",
+        f"leave it out; {SETTINGS}",
+    ),
     ("22023", ""): Obstacle(
         "refuses the value of a parameter of the address", f"correct it; {SETTINGS}"
     ),
@@ -209,6 +213,15 @@ SQLSTATES: Mapping[tuple[str, str], Obstacle] = {
     ("08", ""): _CUT,
 }
 """By SQLSTATE, or by its beginning, and by the function of the server if that tells more."""
+
+_REFUSED_PARAMETERS: Mapping[str, Obstacle] = {
+    **{state: SQLSTATES[state, ""] for state in ("42704", "22023", "55P02")},
+    "42501": Obstacle(
+        "refuses a parameter of the address, which role {user} may not set",
+        f"leave it out; {SETTINGS}",
+    ),
+}
+"""By SQLSTATE, of an answer that names one of the parameters."""
 
 _TLS_WANTED = Obstacle(
     "does not let role {user} from this host into {database} without TLS",
@@ -336,10 +349,9 @@ def _refused(error: asyncpg.PostgresError, place: LedgerPlace | None) -> Obstacl
     said = str(error.args[0]) if error.args else ""
     if (state, where) == ("28000", _NO_ENTRY) and place and place.sslmode == "disable":
         return _TLS_WANTED
-    if state in ("42704", "22023"):
+    if known := _REFUSED_PARAMETERS.get(state):
         for name in place.parameters if place else ():
             if f'"{name}"' in said:
-                known = SQLSTATES[state, ""]
                 return Obstacle(f"{known.said}: {_plain(name)}", known.remedy)
     for length in range(len(state), 1, -1):
         for function in (where, ""):

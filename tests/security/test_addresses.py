@@ -176,3 +176,26 @@ async def test_a_database_elsewhere_must_prove_who_it_is_wherever_its_host_stand
         await open_session(found, application_name="a")
     with pytest.raises(SettingsError, match="nothing proves who answers"):
         _server(ScratchPlace(url))
+
+
+@pytest.mark.parametrize(
+    ("parameter", "told"),
+    [
+        ("connect_timeout=5", "connect_timeout is not taken"),
+        ("connect_timout=5", "connect_timeout is not taken"),
+        ("keepalives_idle=30", "write tcp_keepalives_idle in its place"),
+        ("gssencmode=disable", "gssencmode is not taken"),
+        ("channel_binding=require", "channel_binding is not taken"),
+        ("sslmode=disable&ssl=true", "write sslmode in its place"),
+    ],
+)
+def test_a_parameter_that_only_other_programs_take_is_named_with_what_to_do(
+    parameter: str, told: str
+) -> None:
+    # Not only of an address that is proven clean: its name is one of a few words.
+    for place in ("127.0.0.1", "127.0.0.1,127.0.0.1"):
+        with pytest.raises(SettingsError) as refused:
+            check_address(f"postgresql://svc:{CANARY}@{place}/ledger?{parameter}")
+        if place == "127.0.0.1" or "timout" not in parameter:
+            assert told in str(refused.value)
+        assert CANARY not in str(refused.value)

@@ -79,7 +79,7 @@ def test_failures_over_the_budget_halt_and_a_retry_goes_on_from_there() -> None:
             halted = await house.becomes(rollout, "halted")
             assert halted.counts == {"applied": 2, "failed": 2, "pending": 6}
             assert halted.why == (
-                "2 of 4 databases ordered so far failed (10 in the rollout), budget is 1"
+                "2 of 4 ordered databases had failed by then (10 in the rollout), budget is 1"
             )
             ordered = len(house.events(MigrationOrdered))
             await house.clock.sleep(2 * 3600.0)

@@ -2,7 +2,7 @@
 
 ```python
 given(planned(["acme"], ["bolt"]), wave_opened(0), ordered("acme")).when(failed("acme")).then(
-    failed("acme"), halted("1 of 1 database failed, budget is 0")
+    failed("acme"), halted("1 of 1 database had failed by then, budget is 0")
 )
 ```
 

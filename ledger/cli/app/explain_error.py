@@ -23,13 +23,7 @@ from ledger.errors import LedgerError
 from ledger.settings.errors import SettingsError
 from ledger.signing.errors import KeyUnusable
 from ledger.store.obstacles import unreachable
-from migrations.errors import (
-    FolderError,
-    FormatError,
-    MigrationsError,
-    VariableError,
-    WrongCreation,
-)
+from migrations.errors import LoadError, MigrationsError, WrongCreation
 from migrations.printable import escaped
 
 PACKAGES = Path(__file__).parents[3]
@@ -70,7 +64,7 @@ def explain(error: BaseException) -> Explanation:
             return Explanation(str(error), ExitCode(error.exit_code))
         case BusMisconfigured() | SettingsError() | KeyUnusable():
             return Explanation(str(error), ExitCode.USAGE)
-        case WrongCreation() | VariableError() | FolderError() | FormatError():
+        case WrongCreation() | LoadError():
             return Explanation(str(error), ExitCode.USAGE)
         case MigrationsError() | EmbeddedError() | BusError() | UnknownMessage() | BrokenStream():
             return Explanation(str(error), ExitCode.FAILED)

@@ -39,6 +39,8 @@ TABLES_AT_MOST = 20
 """That are asked about: each database's order names them."""
 ORDER = ("block", "unknown", "warn", "pass")
 """What needs somebody first; `unknown` that counts as something else is told as that."""
+BAD = ("block", "unknown")
+"""Verdicts after which the command has failed: nobody may take them for good ones."""
 CAUSES_SHOWN = 10
 """Of one verdict; there are not many more checks, but servers can say what they want."""
 
@@ -66,8 +68,8 @@ async def check(
 
     The checks that a rollout makes of each database before it applies anything, with the limits of
     the settings; nothing is changed anywhere. `ledger fleet check` says who the databases are.
-    Those that would be blocked come first; of more than 50, checks are told with how many
-    databases, and `--all` lists them.
+    Ends with 1 where one would be blocked, or could not be asked. Those come first; of more than
+    50, checks are told with how many databases, and `--all` lists them.
     """
     async with opened(ctx) as session:
         named = is_said(ctx, "--folder")
@@ -98,7 +100,8 @@ async def check(
             f"{silent} did not answer; does `ledger-agent run` work in that pool?",
             ExitCode.TIMEOUT,
         )
-    return ExitCode.FAILED if any(one["verdict"] == "block" for one in rows) else ExitCode.OK
+    # Whoever could not be asked has not said that this is a good moment.
+    return ExitCode.FAILED if any(one["verdict"] in BAD for one in rows) else ExitCode.OK
 
 
 async def _request(

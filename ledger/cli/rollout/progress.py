@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ledger.cli.app.output import QUIET, console, say
 from ledger.cli.app.stream import width_of
-from ledger.domain.tally import SETTLED, state_words
+from ledger.domain.tally import DONE, state_words
 from ledger.domain.wording import IN_QUEUE, alike, number_of
 from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.printable import escaped
@@ -27,10 +27,8 @@ LINES_EVERY_S = 2.0
 """How often plain lines tell the counts, unless a wave ends."""
 LASTING_S = 3.0
 """A wait that is shorter needs no explanation."""
-FOR_ALL = ("no_broker", "no_leader", "leader_silent", "left_alone")
-"""Reasons that are the same for all databases (`ledger.domain.waiting`): told in one line."""
 AT_ONCE = ("no_broker",)
-"""Of these, what whoever leads has made sure of, so that it needs no time to be believed."""
+"""Reasons that whoever leads has made sure of, so that they need no time to be believed."""
 TOLD_ONE_BY_ONE = 5
 """Databases that failed for one reason and are told each by itself; of more they are counted."""
 CAUSES_TOLD = 10
@@ -96,10 +94,12 @@ class News:
         return [escaped(sentence) for key, sentence in self._all(status) if self._new(key)]
 
     def _all(self, status: RolloutStatus) -> Iterator[tuple[tuple[str, ...], str]]:
+        from ledger.domain.waiting import FOR_ALL
+
         yield from self._failures(status)
         lasting = self._lasting(status)
         shared = {str(one.reason): one for one in lasting if one.reason in FOR_ALL}
-        # What was over may come again, and is news then.
+        # What is so for all is told in one line; what was over may come again, and is news then.
         self._said -= {(reason,) for reason in FOR_ALL if reason not in shared}
         for reason, one in shared.items():
             yield (reason,), f"{one.waits_for}{_helping(one)}"
@@ -238,16 +238,16 @@ class Bars:
             self._bars.update(
                 self._tasks[wave.wave],
                 total=concerned(wave, status),
-                completed=settled(wave),
+                completed=done(wave),
                 note=notes(wave, status.mode) if wave.opened else "not opened",
             )
         for sentence in self._news.of(status):
             self._bars.console.print(sentence, markup=False)
 
 
-def settled(wave: WaveStatus) -> int:
-    """How many databases of the wave need nothing more."""
-    return wave.tally.of(*SETTLED)
+def done(wave: WaveStatus) -> int:
+    """How many databases of the wave have what the rollout is for; what failed is told beside."""
+    return wave.tally.of(*DONE)
 
 
 def concerned(wave: WaveStatus, status: RolloutStatus) -> int:
@@ -266,7 +266,7 @@ def counted(wave: WaveStatus, status: RolloutStatus) -> str:
         return f"not opened, {wave.size:,} to come" if goes_on else "never opened"
     number = concerned(wave, status)
     left = wave.size - number
-    parts = [f"{settled(wave):,} of {number:,} done", note]
+    parts = [f"{done(wave):,} of {number:,} done", note]
     parts += [f"{left:,} untouched"] if left else []
     return ", ".join(part for part in parts if part)
 

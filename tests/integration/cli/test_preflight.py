@@ -133,6 +133,18 @@ async def test_the_whole_fleet_is_asked_and_what_blocks_is_told_first(
     assert not await has_table(fleet.addresses["t1"], "migration_ledger.journal")
 
 
+async def test_a_database_that_could_not_be_asked_is_no_good_moment(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    elsewhere = ("--host", "127.0.0.1", "--port", "1")
+    moved = await ledger("fleet", "repoint", "t2", *elsewhere, "--yes", "--reason", "moved")
+    assert moved.code == 0, moved.err
+    asked = await ledger("check", "-o", "json")
+    assert [one["verdict"] for one in asked.items] == ["unknown", "pass", "pass", "pass"]
+    assert asked.json["finished"]
+    assert asked.code == ExitCode.FAILED
+
+
 async def test_whom_an_agent_has_cancelled_is_told_by_log_and_status(
     ledger: LedgerProgram, migrations: Path, fleet: Fleet
 ) -> None:

@@ -68,7 +68,7 @@ async def test_retry_of_one_database_leaves_the_other_failed_and_the_rollout_hal
         "  nothing else is ordered, and it halts again after that: 1 failure left, the budget is "
         f"0; to let them pass: `ledger rollout resume {rollout}`"
     )
-    assert "1 of 4 databases failed, budget is 0" in retry.out
+    assert "1 of 4 databases had failed by then, budget is 0" in retry.out
     assert "t1 failed" not in retry.err, "what was known before is no news"
     assert "t2 failed" not in retry.err, "it was not even tried"
     watched = await ledger("rollout", "watch", rollout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -22,9 +23,10 @@ from ledger.contracts.reports import (
 )
 from ledger.domain.performance import Spread
 from ledger.domain.refusals import InvalidSelection
+from ledger.domain.waiting import Reason
 from ledger.service.performance import NeverRan, Outlook, PerformanceService, ReportSubject
 from ledger.service.request_context import RequestContext
-from ledger.service.status import RolloutStatus
+from ledger.service.status import DatabaseGroup, RolloutStatus
 from ledger.store.views import performance
 from ledger.store.views.performance import PerformanceTable
 from migrations.clock import SYSTEM_CLOCK
@@ -215,6 +217,13 @@ async def test_what_is_left_is_told_by_history_until_the_rollout_has_a_pace_of_i
         elapsed_s = (clock.now() - first).total_seconds()
         assert outlook.basis == "pace"
         assert outlook.left_s == pytest.approx((23 - count) * elapsed_s / (count - 1))
+        # Nobody moves any of them without a broker, so no pace of before goes on.
+        lost = replace(status.databases[0], reason=Reason.NO_BROKER)
+        away = replace(status, databases=(lost, *status.databases[1:]))
+        assert (await later.outlook(away)).left_s is None
+        group = DatabaseGroup("pending", 9, reason=Reason.NO_LEADER)
+        grouped = replace(status, databases=(), groups=(group,))
+        assert (await later.outlook(grouped)).left_s is None
         # While it stood still it had no pace, and what it had before is none of now.
         await house.ledger.rollouts.pause(rollout, RequestContext("the night"))
         assert (await later.outlook(await status_of(house, rollout))).left_s is None

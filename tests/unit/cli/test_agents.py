@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -126,3 +127,21 @@ def test_of_very_many_agents_those_that_need_somebody_come_first_and_all_are_cou
     assert len(shown.err.splitlines()) < 20
     show(AgentsOverview(LEADER, True, (*alive, *wrong), pools), OutputFormat.JSON)
     assert len(json.loads(capsys.readouterr().out)["items"]) == 303
+
+
+@pytest.mark.parametrize("broker", [True, False, None])
+def test_an_agent_of_a_command_that_has_ended_has_ended_also_when_a_broker_came_since(
+    capsys: pytest.CaptureFixture[str], broker: bool | None
+) -> None:
+    alone = seen("alone", age_s=20.0, busy=busy("t1"), lives_in_leader=True)
+    leader = replace(LEADER, led_s=10.0)
+    overview = AgentsOverview(leader, broker, (alone,), {"eu": 4})
+    show(overview)
+    (_, row) = capsys.readouterr().out.splitlines()
+    assert "ended" in row
+    assert "t1" not in row
+    assert overview.lonely() == {"eu": 4}
+    # One of a process of its own is only silent, and has what it had.
+    other = seen("other", age_s=60.0, busy=busy("t1"))
+    show(AgentsOverview(leader, True, (other,), {}))
+    assert "silent" in capsys.readouterr().out

@@ -14,7 +14,14 @@ from ledger.cli.app.explain_error import explain
 from ledger.domain.refusals import InvalidWaves, LiteralPassword, UnknownDatabase
 from ledger.errors import LedgerUnreachable, NotInstalled, UnknownCheck
 from ledger.settings import SettingsError
-from migrations.errors import CreateError, WrongCreation
+from migrations.errors import (
+    CreateError,
+    FileNameError,
+    ForbiddenSqlError,
+    MarkerError,
+    SqlSyntaxError,
+    WrongCreation,
+)
 
 SECRET = "postgresql://ada:hunter2@db/ledger"
 
@@ -38,6 +45,10 @@ SECRET = "postgresql://ada:hunter2@db/ledger"
         (asyncpg.InsufficientPrivilegeError(SECRET), ExitCode.REFUSED),
         (CreateError("no permission; give it"), ExitCode.FAILED),
         (WrongCreation("taken; choose another"), ExitCode.USAGE),
+        (FileNameError("1_x.sql", 1, "it is wrong", "Correct it"), ExitCode.USAGE),
+        (MarkerError("1_x.sql", 1, "it is wrong", "Correct it"), ExitCode.USAGE),
+        (SqlSyntaxError("1_x.sql", 1, "it is wrong", "Correct it"), ExitCode.USAGE),
+        (ForbiddenSqlError("1_x.sql", 1, "it is wrong", "Correct it"), ExitCode.USAGE),
         (BusUnavailable("no answer; try again"), ExitCode.FAILED),
         (ValueError(SECRET), ExitCode.FAILED),
         (ExceptionGroup("tasks", [UnknownDatabase("acme")]), ExitCode.REFUSED),

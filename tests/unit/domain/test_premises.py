@@ -61,7 +61,7 @@ def test_while_the_last_word_is_missing_that_would_spend_the_budget_nothing_is_o
     assert progress(story.state, story.situation) == ()
     story.when(finished("acme", verdict=Verdict.FAILED))
     assert story.last(RolloutHalted).why == (
-        "1 of 1 database ordered so far failed (4 in the rollout), budget is 0"
+        "1 of 1 ordered database had failed by then (4 in the rollout), budget is 0"
     )
 
 

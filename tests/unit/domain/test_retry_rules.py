@@ -66,7 +66,7 @@ def test_the_rollout_halts_again_over_the_failure_that_nobody_tried_again() -> N
     story.when(retried(story, "a")).when(applied("a"))
     assert story.state.status is HALTED
     assert story.last(RolloutHalted).why == (
-        "1 of 2 databases ordered so far failed (4 in the rollout), budget is 0"
+        "1 of 2 ordered databases had failed by then (4 in the rollout), budget is 0"
     )
     assert (story.status("a"), story.status("b"), story.state.counted) == ("applied", "failed", 1)
 
@@ -75,7 +75,7 @@ def test_a_rollout_is_not_completed_over_another_database_s_failure() -> None:
     story = given(planned(["a", "b"])).when().when(failed("a"), failed("b"))
     story.when(retried(story, "a")).when(applied("a"))
     assert story.state.status is HALTED
-    assert story.state.why == "1 of 2 databases failed, budget is 0"
+    assert story.state.why == "1 of 2 databases had failed by then, budget is 0"
     story.when(retried(story, "b")).when(applied("b"))
     assert story.state.status is COMPLETED
 
@@ -99,7 +99,7 @@ def test_a_retry_that_brings_the_failures_within_the_budget_lets_the_rollout_go_
     assert orders(story, before) == ["a", "x", "y"]
     story.when(failed("x"))
     assert story.state.status is HALTED, "b's failure was not forgiven on the way"
-    assert "2 of 4 databases failed, budget is 1" in story.state.why
+    assert "2 of 4 databases had failed by then, budget is 1" in story.state.why
 
 
 def test_a_retry_of_all_does_not_write_off_the_suspended_one() -> None:
@@ -117,7 +117,8 @@ def test_resuming_accepts_what_failed_and_says_so_in_later_numbers() -> None:
     story.when(asked(requests.resume))
     assert story.state.counted == 0
     story.when(failed("x"))
-    assert story.state.why == "1 of 4 databases failed beside 1 accepted before, budget is 0"
+    why = "1 of 4 databases had failed by then beside 1 accepted before, budget is 0"
+    assert story.state.why == why
 
 
 def test_while_the_last_word_on_a_new_failure_is_missing_nothing_more_is_tried() -> None:

@@ -60,7 +60,7 @@ def applied_on(*databases: str, in_flight: int = 10) -> Story:
 
 
 def test_a_spent_budget_has_the_rollout_undone_when_its_plan_says_so() -> None:
-    spent = "1 of 1 database ordered so far failed (2 in the rollout), budget is 0"
+    spent = "1 of 1 ordered database had failed by then (2 in the rollout), budget is 0"
     story = given(
         planned(["a"], ["b"], when_spent=WhenSpent.ROLLBACK), wave_opened(0), ordered("a")
     )
@@ -112,7 +112,7 @@ def test_it_has_waves_of_its_own() -> None:
 
 def test_it_has_a_budget_of_its_own() -> None:
     undo = applied_on("a", "b").go_back(wave_spec="1,rest", budget=Budget(count=0)).when()
-    spent = "1 of 1 database ordered so far failed (2 in the rollout), budget is 0"
+    spent = "1 of 1 ordered database had failed by then (2 in the rollout), budget is 0"
     undo.when(failed("b")).then(failed("b"), halted(spent))
     undo.when(asked(requests.resume)).when(applied("a"))
     assert undo.state.status is Status.COMPLETED

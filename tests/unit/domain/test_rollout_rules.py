@@ -56,7 +56,7 @@ def test_the_last_wave_completes_the_rollout() -> None:
 def test_a_failure_over_the_budget_halts_before_the_next_wave() -> None:
     given(planned(["acme"], ["bolt"]), wave_opened(0), ordered("acme")).when(failed("acme")).then(
         failed("acme"),
-        halted("1 of 1 database ordered so far failed (2 in the rollout), budget is 0"),
+        halted("1 of 1 ordered database had failed by then (2 in the rollout), budget is 0"),
     )
 
 
@@ -82,7 +82,8 @@ def test_a_budget_in_percent_is_a_share_of_all_databases() -> None:
     story.when(ordered("a"), failed("a"))
     assert story.state.status is Status.RUNNING
     story.when(failed("b"))
-    assert story.state.why == "2 of 4 databases failed, budget is 25% of 4 databases (1)"
+    why = "2 of 4 databases had failed by then, budget is 25% of 4 databases (1)"
+    assert story.state.why == why
 
 
 def test_no_more_databases_are_in_flight_than_the_limit_says() -> None:
@@ -141,7 +142,8 @@ def test_resuming_a_halted_rollout_forgives_the_failures_known_by_then() -> None
     )
     assert story.status("a") == "failed"
     story.when(failed("b")).then(
-        failed("b"), halted("1 of 3 databases failed beside 1 accepted before, budget is 0")
+        failed("b"),
+        halted("1 of 3 databases had failed by then beside 1 accepted before, budget is 0"),
     )
 
 

@@ -123,7 +123,7 @@ def test_an_order_that_expired_untouched_stays_pending_and_nobody_is_asked() -> 
 
 def test_a_failed_database_that_was_to_be_tried_again_is_asked_after_an_abort() -> None:
     story = given(planned(["a"]), wave_opened(0), ordered("a"), begun("a"), failed("a"))
-    story.say([halted("1 of 1 database failed, budget is 0")])
+    story.say([halted("1 of 1 database had failed by then, budget is 0")])
     story.say([asked(lambda state: requests.retry(state, ["a"], story.records)), aborted()])
     assert story.status("a") == "unknown"
 

@@ -185,7 +185,7 @@ def test_a_halted_rollout_says_why() -> None:
     found = reasons(running().when(failed("a")))
     assert set(found) == {"b", "c"}
     assert found["b"].text == (
-        "halted: 1 of 1 database ordered so far failed (3 in the rollout), budget is 0"
+        "halted: 1 of 1 ordered database had failed by then (3 in the rollout), budget is 0"
     )
 
 

@@ -117,6 +117,7 @@ TABLE: list[tuple[BaseException, str, str]] = [
         "GRANT ledger_viewer TO nora",
     ),
     (refused("42704"), "refuses a parameter of the address", "leave it out"),
+    (refused("55P02"), "refuses a parameter of the address", "leave it out"),
     (refused("22023"), "refuses the value of a parameter", "correct it"),
     (
         refused("53300", "InitProcess"),
