@@ -21,10 +21,16 @@ from ledger.contracts.envelope import Recorded
 from migrations.model.attempt import Failure, FailureClass, Verdict
 
 MAX_CHARS: Final = 200
-"""Of one value; what is longer says nothing more in a message."""
-_MEANS_SOMETHING = re.compile(r"[^A-Za-z0-9 ._:/+,=()%-]")
+"""Of one value as it is shown; what is longer says nothing more in a message."""
+_CUT_OFF = re.compile(r"\\u?[0-9a-f]{0,5}$")
+"""What may be half of a character that is escaped."""
+_MEANS_SOMETHING = re.compile(
+    r"[^A-Za-z0-9 ._:/+,=()%-]"
+    r"|(?<![A-Za-z0-9_])_+|_+(?![A-Za-z0-9_])"  # leans, where a word begins or ends with it
+    r"|(?<=:)/(?=/)|(?<=\bwww)\.",  # begins a link
+    re.IGNORECASE,
+)
 _STREAM = re.compile(r"(?:rollout|check)-([A-Za-z0-9._-]{1,100})(?:/reports)?")
-_SPEAKS_FOR = "://"
 
 
 class NoticeSeverity(StrEnum):
@@ -65,9 +71,19 @@ class Notice:
 
 
 def harmless(text: str) -> str:
-    """A text in which nothing is markup, a mention, a link or a line end, whoever shows it."""
-    shown = _MEANS_SOMETHING.sub(lambda found: f"\\u{ord(found[0]):04x}", text[:MAX_CHARS])
-    return shown.replace(_SPEAKS_FOR, ":\\u002f/") + ("..." if len(text) > MAX_CHARS else "")
+    """A text in which nothing is markup, a mention, a link or a line end, whoever shows it.
+
+    A name with dots stays as it is, to be read and typed: programs that make a link of `db.example`
+    do so with every file's name, and it leads nowhere but to what it says.
+    """
+    shown = _MEANS_SOMETHING.sub(_written, text[:MAX_CHARS])
+    if len(text) <= MAX_CHARS >= len(shown):
+        return shown
+    return _CUT_OFF.sub("", shown[:MAX_CHARS]) + "..."
+
+
+def _written(found: re.Match[str]) -> str:
+    return "".join(f"\\u{ord(character):04x}" for character in found[0])
 
 
 def notice_of(recorded: Recorded) -> Notice:

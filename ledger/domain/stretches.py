@@ -143,9 +143,8 @@ class Weaver:
             case WaveCompleted() if event.wave in self._waves:
                 wave = self._waves[event.wave]
                 self._waves[event.wave] = replace(wave, ended=one.recorded_at)
-            case _ if type(event) in ENDS and self._rollout:
-                error = ENDS[type(event)]
-                self._rollout = replace(self._rollout, ended=one.recorded_at, error=error)
+            case _:
+                self._end_by(one)
         return None
 
     def unfinished(self) -> Iterator[Stretch]:
@@ -159,6 +158,14 @@ class Weaver:
         if self._rollout is None:
             return None
         return replace(self._rollout, inside=tuple(self._waves.values()))
+
+    def _end_by(self, one: Recorded) -> None:
+        """End the rollout, if this does, and with it the waves that were under way."""
+        # One that has ended can be undone, and took no longer for it.
+        if type(one.event) in ENDS and self._rollout and not self._rollout.ended:
+            self._rollout = _with_end(self._rollout, one)
+            for number, wave in self._waves.items():
+                self._waves[number] = wave if wave.ended else _with_end(wave, one)
 
     def _reported(self, one: Recorded, event: Report) -> Stretch | None:
         at = one.metadata.occurred_at or one.recorded_at
@@ -238,6 +245,11 @@ class Weaver:
                 steps = _as_noted(command, attempt, steps, notes)
             inside = (replace(attempt, ended=at, error=error, told=told, inside=steps),)
         return replace(order, ended=at, error=error, inside=inside)
+
+
+def _with_end(stretch: Stretch, one: Recorded) -> Stretch:
+    """A rollout, or a wave under way, as it ends by what ends the rollout."""
+    return replace(stretch, ended=one.recorded_at, error=ENDS[type(one.event)])
 
 
 def _own_note(attempt: Stretch, notes: Sequence[SpanNote]) -> SpanNote | None:

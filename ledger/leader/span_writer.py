@@ -63,7 +63,7 @@ class SpanWriter:
         return sampling.sampling().keeps(trace_id, took_s, wanted=wanted)
 
     def _frame(self, one: Recorded) -> None:
-        """The spans of a wave, or of the rollout, that this event ends."""
+        """The spans of a wave, or of the rollout and the waves in it, that this event ends."""
         stream = decided_in(one.stream)
         weaver = self._weavers.get(stream)
         if weaver is None:
@@ -73,8 +73,10 @@ class SpanWriter:
             wave = weaver.wave(one.event.wave)
             if wave is not None:
                 self._make(wave, frame)
-        if type(one.event) in ENDS and frame is not None:
+        if type(one.event) in ENDS and frame is not None and frame.ended == one.recorded_at:
             self._make(frame, None)
+            for cut_off in (wave for wave in frame.inside if wave.error):
+                self._make(cut_off, frame)
         if weaver.is_idle:
             del self._weavers[stream]
 

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 KEY_SHOWN = 12
 """Characters of a message's key: enough for a person to see that it came twice."""
+TITLE_CHARS = 500
+"""Of a title: a mail server refuses a subject whose line has more than 998, and not every word can
+be put on the next one.
+"""
 _TYPES = {"info": "info", "warning": "warning", "critical": "failure"}
 _STATUS = re.compile(r"error=(\d{3})\b")
 _CHATTY = ("apprise", "requests", "urllib3", "smtplib")
@@ -52,7 +56,7 @@ class AppriseService:
             try:
                 taken = plugin.notify(
                     body=f"{message.text}\nkey: {message.key[:KEY_SHOWN]}",
-                    title=message.title,
+                    title=_shortened(message.title),
                     notify_type=apprise.NotifyType(_TYPES[message.severity]),
                     body_format=apprise.NotifyFormat.TEXT,
                 )
@@ -101,6 +105,10 @@ def _plugin(address: str) -> apprise.NotifyBase | None:
     )
     found = apprise.Apprise.instantiate(address, asset=asset, suppress_exceptions=True)
     return found if isinstance(found, apprise.NotifyBase) else None
+
+
+def _shortened(title: str) -> str:
+    return title if len(title) <= TITLE_CHARS else f"{title[:TITLE_CHARS]}..."
 
 
 def _mark(plugin: object, key: str) -> None:

@@ -11,6 +11,9 @@ from typing import Any, Final, NamedTuple
 import pytest
 import yaml
 
+from agents.job import JobPhase
+from ledger.domain.states import Status
+from migrations.model.attempt import Verdict
 from tests.support.exposed import exposed
 from tests.support.installed import installed
 
@@ -20,6 +23,13 @@ RUNBOOK = ROOT / "ops/runbooks/alerts.md"
 SEVERITIES = {"page", "ticket"}
 MEASURED = re.compile(r"\bmigration_ledger_[a-z_]+\b(?=[\s{\[)]|$)")
 
+VALUES: Final[dict[str, set[str]]] = {
+    "migration_ledger_rollouts": set(Status),
+    "migration_ledger_rollout_age_seconds": set(Status),
+    "migration_ledger_agent_jobs_age_seconds": set(JobPhase),
+    "migration_ledger_attempts_total": set(Verdict),
+}
+"""Of the labels that alerts choose by."""
 LEADS = "migration_ledger_leader_leading"
 STATE, POOL, ROLLOUT, TARGET = (
     "migration_ledger_state",
@@ -50,7 +60,10 @@ class Case(NamedTuple):
 
 
 def of_state(metric: str, state: str) -> str:
-    return f'{metric}{{{STATE}="{state}",{POOL}="eu",{ROLLOUT}="r1"}}'
+    """A series of this state, with whatever other labels the metric has."""
+    labels = dict.fromkeys(sorted(exposed()[metric]), "it") | {STATE: state}
+    said = ",".join(f'{name}="{value}"' for name, value in labels.items())
+    return f"{metric}{{{said}}}"
 
 
 CASES: Final = {
@@ -231,16 +244,33 @@ def judged(alert: str, series: dict[str, str], after: int, *, fires: bool) -> di
     }
 
 
-def test_what_alerts_ask_for_is_measured_under_that_name_with_these_labels() -> None:
+@pytest.mark.parametrize("alert", alerts(), ids=lambda one: one["alert"])
+def test_what_an_alert_asks_for_is_measured_under_that_name_with_these_labels_and_values(
+    alert: dict[str, Any],
+) -> None:
+    shown, asked = exposed(), alert["expr"]
+    bare = re.sub(r"\{[^}]*\}|\b(?:by|on) \([^)]*\)", "", asked)
+    names = set(MEASURED.findall(bare))
+    assert names
+    assert names <= shown.keys()
+    for name, selected in re.findall(r"(\w+)\{([^}]*)\}", asked):
+        for label, values in re.findall(r'(\w+)=~?"([^"]*)"', selected):
+            assert label in shown[name]
+            assert set(values.split("|")) <= VALUES[name]
+    grouped = re.findall(r"\b(?:by|on) \(([^)]*)\)", asked)
+    used = {label.strip() for one in grouped for label in one.split(",")}
+    named = set(re.findall(r"\$labels\.(\w+)", " ".join(alert["annotations"].values())))
+    assert used | named <= {label for name in names for label in shown[name]}
+    if grouped and " by " in asked:
+        assert named <= used, "what is not grouped by is not there to be named"
+
+
+def test_the_series_of_a_case_have_labels_that_are_measured() -> None:
     shown = exposed()
-    for one in alerts():
-        asked = set(MEASURED.findall(one["expr"])) - {STATE, POOL, ROLLOUT, AUDITED}
-        assert asked <= shown.keys() | {"up"}, one["alert"]
-    used = {name.partition("{")[0]: name for case in CASES.values() for name in case.fires}
-    for metric, name in used.items():
-        if metric in shown:
-            labels = set(re.findall(r'(\w+)="', name)) - {"instance", ROLLOUT, POOL}
-            assert labels <= shown[metric], name
+    for case in CASES.values():
+        for series in case.fires | case.silent:
+            name, _, labels = series.partition("{")
+            assert set(re.findall(r'(\w+)="', labels)) - {"instance"} <= shown[name], series
 
 
 @pytest.mark.parametrize("alert", alerts(), ids=lambda one: one["alert"])

@@ -174,6 +174,10 @@ class Fleet:
         program = "ledger-agent with a wrong clock" if WRONG_CLOCK in more else "ledger-agent"
         return self._process(name, program, arguments, more, own)
 
+    def start_beside(self, *arguments: str, **more: str) -> Process:
+        """Start a command of `ledger` that runs until it is stopped."""
+        return self._process("beside", "ledger", arguments, more)
+
     def _process(
         self,
         name: str,

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
+from email.header import decode_header, make_header
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from ledger.contracts.envelope import Metadata, Recorded
+from ledger.contracts.reports import AttemptFinished
 from ledger.domain.messages import Notification, message_of
-from ledger.domain.notices import Notice, NoticeSeverity
+from ledger.domain.notices import Notice, NoticeSeverity, harmless, notice_of
 from ledger.domain.routes import Route, draft_of
 from ledger.notifier import services
 from ledger.notifier.process import told
@@ -21,12 +26,48 @@ from ledger.notifier.thread import BlockingCall
 from ledger.notifier.webhook import Webhook
 from ledger.settings import Settings, SettingsError
 from migrations.clock import SYSTEM_CLOCK
+from migrations.model.attempt import Failure, FailureClass, Mode, Verdict
 from tests.support.manual_clock import ManualClock
 from tests.support.receivers import http_receiver, mail_receiver, service_receiver
 
 AT = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 SLACK_TOKENS = "T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7"
 PAGER_KEY = "a" * 32
+
+
+HOSTILE = (
+    "<http://evil.example|click> <!channel> <@U1>",
+    "<img src=x onerror=alert(1)><a href='https://evil.example'>x</a>",
+    "x\r\nBcc: all@example.com\r\n\r\nsecond",
+    "_lean_ *fat* ~gone~ `code` [a](https://evil.example) www.evil.example",
+    "zero\u200bwidth \u202eesrever" + "\U0001f525" * 100_000,
+)
+"""Names that somebody chose for a database and a file of a migration."""
+MARKUP = re.compile(r"[<>@*~`]|://|www\.|(?<![A-Za-z0-9_])_|_(?![A-Za-z0-9_])|[^\x20-\x7e\n]")
+
+HTML_LINE = re.compile(r"</?(?:html|head|body|br)[ /]*>")
+"""What apprise itself makes of a mail as HTML."""
+
+
+def hostile_message(name: str) -> Notification:
+    """What is told of a database of this name that failed in a file of this name."""
+    failure = Failure(kind=FailureClass.SQL, message=name, file=name, line=3)
+    event = AttemptFinished(
+        database="acme", command=UUID(int=2), attempt=1, mode=Mode.UP, verdict=Verdict.FAILED,
+        changed=0, journal_head=None,
+    )  # fmt: skip
+    # Without the limits of an event, which nobody outside is to count on.
+    event = event.model_copy(update={"database": name, "failure": failure})
+    recorded = Recorded(7, "rollout-r1", 1, UUID(int=3), event, Metadata(reason=name), "ada", AT)
+    draft = draft_of(notice_of(recorded), UUID(int=1), "it", Route(("it",)), AT)
+    return message_of(draft, harmless(name), "")
+
+
+def check_harmless(text: str) -> None:
+    """Nothing of a hostile name means anything in what arrived; its length is bounded."""
+    # Slack and mail have lines that end with both.
+    assert MARKUP.findall(text.replace("\r\n", "\n")) == []
+    assert len(text) < 8000
 
 
 def a_message(severity: NoticeSeverity = NoticeSeverity.CRITICAL) -> Notification:
@@ -69,6 +110,65 @@ async def test_slack_takes_a_message_with_rollout_command_and_link(
     for word in ("[critical] prod: a rollout stopped itself", "ledger rollout status r1"):
         assert word in text
     assert "https://board.example/r1" in text
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+async def test_hostile_names_are_text_for_slack_and_pagerduty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("SLACK", f"slack://{SLACK_TOKENS}/#oncall?footer=no&image=no")
+    monkeypatch.setenv("BLOCKS", f"slack://{SLACK_TOKENS}/#oncall?blocks=yes&footer=no&image=no")
+    monkeypatch.setenv("PAGER", f"pagerduty://{PAGER_KEY}@{'b' * 20}/ledger/rollouts?image=no")
+    message = hostile_message(name)
+    async with service_receiver(tmp_path) as (receiver, environ):
+        for variable, value in environ.items():
+            monkeypatch.setenv(variable, value)
+        for address in ("SLACK", "BLOCKS", "PAGER"):
+            assert await sent(AppriseService(f"env:{address}"), message) == ""
+    plain, blocks, pager = (one.json for one in receiver.taken)
+    assert plain["mrkdwn"] is False
+    for part in plain["attachments"]:
+        check_harmless(part["title"])
+        check_harmless(part["text"])
+    for part in blocks["attachments"][0]["blocks"]:
+        assert part["text"]["type"] == "plain_text"
+        check_harmless(part["text"]["text"])
+    check_harmless(pager["payload"]["summary"])
+
+
+@pytest.mark.parametrize("form", ["text", "html"])
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+async def test_hostile_names_are_text_in_a_mail_and_no_header(
+    monkeypatch: pytest.MonkeyPatch, name: str, form: str
+) -> None:
+    async with mail_receiver() as (mailbox, port):
+        monkeypatch.setenv(
+            "MAIL",
+            f"mailto://127.0.0.1:{port}/?mode=insecure&from=ledger@example.com&to=sre@example.com"
+            f"&format={form}",
+        )
+        assert await sent(AppriseService("env:MAIL"), hostile_message(name)) == ""
+    (mail,) = mailbox.mails
+    assert mail["To"] == "sre@example.com"
+    assert mail["Bcc"] is None
+    check_harmless(str(make_header(decode_header(mail["Subject"]))))
+    for part in mail.walk():
+        payload = part.get_payload(decode=True)
+        if isinstance(payload, bytes):
+            check_harmless(HTML_LINE.sub("\n", payload.decode()))
+
+
+async def test_a_title_that_is_too_long_for_a_mail_is_cut_and_arrives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with mail_receiver() as (mailbox, port):
+        monkeypatch.setenv(
+            "MAIL",
+            f"mailto://127.0.0.1:{port}/?mode=insecure&from=ledger@example.com&to=sre@example.com",
+        )
+        long = replace(a_message(), title="x" * 2000)
+        assert await sent(AppriseService("env:MAIL"), long) == ""
+    assert mailbox.mails[0]["Subject"] == "x" * 500 + "..."
 
 
 async def test_pagerduty_takes_a_message_once_however_often_it_is_sent(

@@ -16,6 +16,7 @@ from ledger.contracts.topics import commands_topic
 from ledger.domain.stretches import Stretch, StretchKind
 from ledger.errors import NothingOfThatName, WrongArgument
 from ledger.service.emission import CollectorRefused, Emitter
+from ledger.service.request_context import RequestContext
 from migrations.clock import SYSTEM_CLOCK
 from migrations.model.attempt import Mode
 from tests.support.house import POOL, House, found
@@ -227,6 +228,51 @@ async def test_what_the_leader_traced_is_sent_once_more_word_for_word(
     again = await emitted(house, rollout, Sent(), monkeypatch)
     sent = [span for name in FRAME for span in again[name]]
     assert sorted(map(told, sent), key=repr) == sorted(map(told, frame), key=repr)
+
+
+@pytest.mark.parametrize(("undoes", "error"), [(False, "aborted"), (True, "undone")])
+async def test_a_wave_under_way_ends_with_the_rollout_that_is_aborted_or_undone(
+    house: House, monkeypatch: pytest.MonkeyPatch, undoes: bool, error: str
+) -> None:
+    live = tracing(monkeypatch)
+    async with house.leading(), house.actor() as actor:
+        rollout = await house.start(budget="0", waves="1,rest")
+        await actor.applies(await actor.ordered("acme"))
+        await actor.fails(await actor.ordered("bolt"))
+        await actor.applies(await actor.ordered("crane"))
+        await house.becomes(rollout, "halted")
+        shown = await house.ledger.traces.show(rollout, 10)
+        assert shown.frame is not None
+        assert [wave.ended is None for wave in shown.frame.inside] == [False, True]
+        if undoes:
+            await house.roll_back(rollout)
+        else:
+            await house.ledger.rollouts.abort(rollout, RequestContext("no more"))
+        await found(lambda: ended_in(live, telemetry.ROLLOUT_SPAN), "the leader has heard the end")
+    frame = (await house.ledger.traces.show(rollout, 10)).frame
+    assert frame is not None
+    first, second = frame.inside
+    assert (first.error, second.error, frame.error) == ("", error, error)
+    assert second.ended == frame.ended
+    waves = [span for span in live.get_finished_spans() if span.name == telemetry.WAVE_SPAN]
+    again = await emitted(house, rollout, Sent(), monkeypatch)
+    assert set(map(repr, map(told, again[telemetry.WAVE_SPAN]))) <= set(map(repr, map(told, waves)))
+    assert len(again[telemetry.WAVE_SPAN]) == 2
+
+
+async def test_a_rollout_that_was_complete_and_is_undone_took_no_longer_for_it(
+    house: House,
+) -> None:
+    async with house.leading(), house.actor() as actor:
+        rollout = await house.start(select="id=acme")
+        await actor.applies(await actor.ordered("acme"))
+        await house.becomes(rollout, "completed")
+        before = (await house.ledger.traces.show(rollout, 10)).frame
+        await house.roll_back(rollout)
+    after = (await house.ledger.traces.show(rollout, 10)).frame
+    assert before is not None
+    assert before.ended is not None
+    assert after == before
 
 
 async def ended_in(exporter: Sent, name: str) -> bool | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from ledger.contracts.envelope import Metadata, Recorded, decode
 from ledger.contracts.events import EVENTS, RolloutCompleted
 from ledger.contracts.reports import AttemptFinished, Event, Unreadable
-from ledger.domain.notices import NoticeSeverity, harmless, notice_of
+from ledger.domain.notices import MAX_CHARS, NoticeSeverity, harmless, notice_of
 from migrations.model.attempt import Failure, FailureClass, Mode, Verdict
 from tests.support.programs import misunderstood
 
@@ -117,8 +118,36 @@ def test_nothing_in_a_harmless_text_is_markup_a_mention_a_link_or_a_line(text: s
     assert shown.isprintable() or not shown
     assert not set("<>&@`*[]{}|~#!\"'\n\r") & set(shown)
     assert "://" not in shown
+    assert "www." not in shown.lower()
+    assert not re.search(r"(?<![A-Za-z0-9_])_|_(?![A-Za-z0-9_])", shown)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("_italic_", r"\u005fitalic\u005f"),
+        ("__both__ a_._b", r"\u005f\u005fboth\u005f\u005f a\u005f.\u005fb"),
+        ("see WWW.evil.example", r"see WWW\u002eevil.example"),
+        ("https://evil.example", r"https:\u002f/evil.example"),
+        ("<http://x|y>", r"\u003chttp:\u002f/x\u007cy\u003e"),
+        ("zero\u200bwidth \u202eback", r"zero\u200bwidth \u202eback"),
+        ("a\r\nBcc: b", r"a\u000d\u000aBcc: b"),
+    ],
+)
+def test_what_begins_markup_or_a_link_is_escaped_where_it_does(text: str, shown: str) -> None:
+    assert harmless(text) == shown
+
+
+@pytest.mark.parametrize("text", ["\U0001f525" * 300, "a" * 199 + "<b", "a" * 195 + "\U0001f525b"])
+def test_what_is_shown_of_a_text_is_bounded_and_no_half_of_a_character(text: str) -> None:
+    shown = harmless(text)
+    assert len(shown) <= MAX_CHARS + len("...")
+    assert re.fullmatch(r"(a|\\u(003c|1f525))+\.\.\.", shown)
 
 
 def test_names_as_they_are_used_stay_readable() -> None:
-    for name in ("acme-eu_1.prod", "20260601090000", "db/0001_init.sql:12", "sql SQLSTATE 23505"):
+    for name in (
+        "acme-eu_1.prod", "a__b", "db.wwwx.com", "//server/share", "20260601090000",
+        "db/0001_init.sql:12", "sql SQLSTATE 23505",
+    ):  # fmt: skip
         assert harmless(name) == name
