@@ -203,6 +203,9 @@ def _parents(case: Case) -> Iterator[Hit]:
     if not case.in_transaction:
         return
     mine = _locked_by_keys(case, case.raw)
+    if not mine:
+        # Not to look back for nothing: a dump has thousands of statements in one file.
+        return
     earlier: set[str] = set()
     for placed in case.before:
         earlier |= _locked_by_keys(case, placed.raw)

@@ -10,7 +10,7 @@ from migrations.authoring.recipes.cookbook import RECIPES
 from migrations.lint.finding import Severity
 from migrations.lint.judgement import Judgement, LintOptions
 from migrations.lint.rule import Rule
-from migrations.lint.rules import BY_SQUAWK, OF_TRACES, REGISTRY
+from migrations.lint.rules import BY_SQUAWK, OF_TRACES, REGISTRY, constraints
 from migrations.lint.rules.style import LEFT_ALONE
 from migrations.model.phases import Phase
 from tests.support.lint_cases import CASES as USUAL
@@ -112,3 +112,16 @@ def test_what_keeps_values_apart_is_written_by_a_recipe_that_does(
     found = linted(tmp_path, files, judged=["2_change.sql"])
     named = [one.recipe for one in found.findings if one.recipe]
     assert named == [f"ledger create NAME --recipe {recipe}"]
+
+
+def test_a_statement_without_foreign_keys_looks_back_at_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    real = constraints._locked_by_keys
+    monkeypatch.setattr(
+        constraints, "_locked_by_keys", lambda *of: (asked.append(of), real(*of))[1]
+    )
+    made = "".join(f"CREATE TABLE t{n} (id bigint PRIMARY KEY);\n" for n in range(50))
+    linted(tmp_path, {"1_dump.sql": UP + made})
+    assert len(asked) == 50
