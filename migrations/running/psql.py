@@ -133,8 +133,9 @@ async def _in_one_transaction(
         if is_touched(said):
             raise failed_at(journal_touched(), None)
         failed = _failed(PsqlPlace.of(target), program, said)
-        if isinstance(failed.cause, asyncpg.ReadOnlySQLTransactionError):
-            raise failed_at(written_too_late(failed.cause), None)
+        cause = failed.cause
+        if failed.at_the_end and isinstance(cause, asyncpg.ReadOnlySQLTransactionError):
+            raise failed_at(written_too_late(cause), None)
         raise failed
 
     await retrying(target, once)
@@ -343,7 +344,9 @@ def _failed(place: PsqlPlace, program: Program, said: str) -> StatementFailed:
         message = f"psql: {found[3][:_MESSAGE_MAX_CHARS]}" if found else "psql ended with an error"
         failure, cause = Failure(FailureClass.SQL, message), RuntimeError(message)
     file, line = (found[1], found[2]) if found else (None, None)
-    return StatementFailed(_located(failure, program, file, line), None, cause)
+    failed = StatementFailed(_located(failure, program, file, line), None, cause)
+    failed.at_the_end = Path(file or "").name == CLOSING
+    return failed
 
 
 def _error(found: re.Match[str], said: str) -> BaseException:

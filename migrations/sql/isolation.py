@@ -20,6 +20,8 @@ BEGINS = (tree.TRANS_STMT_BEGIN, tree.TRANS_STMT_START)
 _READ_ONLY = "transaction_read_only"
 _LEVEL = "transaction_isolation"
 _FOR_ALL = "default_transaction_isolation"
+_OFF = ("off", "of", "false", "no", "0")
+"""How a setting that is on or off is switched off; short forms begin these."""
 
 
 class Isolation(NamedTuple):
@@ -66,6 +68,15 @@ def forbidden(options: Iterable[tree.Node]) -> str:
         if option.def_elem.defname == _READ_ONLY and option.def_elem.arg.a_const.ival.ival:
             return "READ ONLY"
     return ""
+
+
+def setting_forbidden(node: tree.Node) -> str:
+    """The setting that a SET turns on, and that no transaction of ours can have; empty for none."""
+    if node.name not in (_READ_ONLY, f"default_{_READ_ONLY}") or not node.args:
+        return ""
+    value = node.args[0].a_const
+    said = value.sval.sval.lower() or str(value.ival.ival)
+    return "" if any(word.startswith(said) for word in _OFF) else str(node.name)
 
 
 def level_in(options: Iterable[tree.Node]) -> str:

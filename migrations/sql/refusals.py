@@ -17,7 +17,7 @@ from migrations.model.folder_history import JOURNAL_SCHEMA
 from migrations.model.migration import StatementKind
 from migrations.sql.classify import reindexes_concurrently
 from migrations.sql.grammar import RawStatement, descend, plpgsql, tree, words
-from migrations.sql.isolation import USUAL, forbidden, level_in
+from migrations.sql.isolation import USUAL, forbidden, level_in, setting_forbidden
 from migrations.sql.own_schema import (
     acts_on_role,
     names_schema,
@@ -39,8 +39,9 @@ _WRITES_REMEDY = (
     "that says that it is done is written in it"
 )
 _FIRST_REMEDY = (
-    "Write it as the first statement of a transaction of Up or Down, or as BEGIN ISOLATION LEVEL "
-    "…: behind the first query the server takes none; Verify and batches have no level of their own"
+    "Write it as the first statement of a transaction of Up or Down in a SQL file, or as BEGIN "
+    "ISOLATION LEVEL …: behind the first query the server takes none; Python modules, Verify and "
+    "batches have no level of their own"
 )
 _SNAPSHOT_REMEDY = "Leave it out: a snapshot belongs to another session, and is gone with it"
 _BODY_REMEDY = (
@@ -157,13 +158,19 @@ def _transaction_control(node: Any, text: str) -> StatementRefusal | None:
 
 
 def _isolates(node: Any, text: str) -> StatementRefusal | None:
-    if node.kind != tree.VAR_SET_MULTI or node.name == "SESSION CHARACTERISTICS":
-        return _unlocks(node, text)
-    problem = "SET TRANSACTION {} is transaction control"
-    if node.name != "TRANSACTION":
+    if node.kind != tree.VAR_SET_MULTI:
+        found = setting_forbidden(node)
+        problem = f"SET {found} is transaction control"
+        return StatementRefusal(problem, _WRITES_REMEDY) if found else _unlocks(node, text)
+    of_session = node.name == "SESSION CHARACTERISTICS"
+    problem = f"SET {'SESSION CHARACTERISTICS AS ' if of_session else ''}TRANSACTION {{}} "
+    problem += "is transaction control"
+    if node.name == "TRANSACTION SNAPSHOT":
         return StatementRefusal(problem.format("SNAPSHOT"), _SNAPSHOT_REMEDY)
     if found := forbidden(node.args):
         return StatementRefusal(problem.format(found), _WRITES_REMEDY)
+    if of_session:
+        return _unlocks(node, text)
     if (level := level_in(node.args)) not in ("", USUAL):
         return StatementRefusal(problem.format(f"ISOLATION LEVEL {level}"), _FIRST_REMEDY)
     return None

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import asyncpg
 
-from migrations.errors import GuardsReset, JournalTouched, LockLost, StaleEpoch, TransactionEnded
+from migrations.errors import (
+    GuardsReset,
+    JournalTouched,
+    LockLost,
+    RunError,
+    StaleEpoch,
+    TransactionEnded,
+)
 from migrations.model.attempt import Epoch
 from migrations.model.folder_history import JOURNAL_SCHEMA
 
@@ -71,13 +78,18 @@ def journal_touched_for_good(why: str) -> JournalTouched:
     )
 
 
-def written_too_late(error: asyncpg.PostgresError) -> Exception:
+def written_too_late(error: asyncpg.PostgresError) -> RunError:
     """What it means that the server refuses a write at the end of a migration's transaction.
 
-    The server's own error where no program wrote, but the transaction was read-only before.
+    Where neither a program wrote nor a function, which the server names with its parentheses, it
+    is the row of the journal: the transaction was read-only before.
     """
-    if not error.context:
-        return error
+    if not error.context and "()" not in str(error):
+        return GuardsReset(
+            "the script made its transaction READ ONLY, in which the row of the journal cannot be "
+            "written that says that it is done; all of it is rolled back; take READ ONLY and "
+            "transaction_read_only out of it"
+        )
     return JournalTouched(
         "something that the migration left behind would have written at the commit, when it was "
         "over: a trigger that defers constraints again, or a cursor WITH HOLD; all of it is rolled "

@@ -106,6 +106,54 @@ async def test_an_order_that_was_overtaken_in_such_a_transaction_is_refused(
     assert not await world.has("late")
 
 
+@pytest.mark.parametrize("stepwise", [False, True])
+async def test_a_transaction_that_was_made_read_only_on_the_sly_is_named_as_that(
+    world: World, stepwise: bool
+) -> None:
+    sly = "SELECT set_config('transaction_read_only', 'on', true)"
+    outcome = await world.up(migration("1", f"CREATE TABLE t (); {sly}", None, stepwise=stepwise))
+    assert outcome.failure is not None
+    assert "made its transaction READ ONLY" in outcome.failure.message
+
+
+async def test_a_cursor_that_would_write_at_the_commit_is_not_taken_for_that(world: World) -> None:
+    counts = "CREATE SEQUENCE s; DECLARE c CURSOR WITH HOLD FOR SELECT nextval('s')"
+    outcome = await world.up(migration("1", counts, None))
+    assert outcome.failure is not None
+    assert "a cursor WITH HOLD" in outcome.failure.message
+
+
+def test_a_setting_that_switches_read_only_off_stays() -> None:
+    stays = "SET default_transaction_read_only = off"
+    files = [SourceFile("1_d.sql", f"-- +migrate Up\n{stays};\n".encode())]
+    loaded = load_files("sql-migrate", files)
+    assert loaded.up is not None
+    assert [one.text for one in loaded.up.statements] == [stays]
+
+
+CHAIN = """
+    CREATE TABLE {0} (n int);
+    CREATE FUNCTION {0}() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN INSERT INTO {1} VALUES (NEW.n); PERFORM pg_notify('c', 'x'); RETURN NULL; END $$;
+    CREATE CONSTRAINT TRIGGER later AFTER INSERT ON {0} DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION {0}()
+"""
+
+
+@pytest.mark.parametrize("stepwise", [False, True])
+async def test_a_chain_of_deferred_triggers_writes_before_the_end(
+    world: World, stepwise: bool
+) -> None:
+    await world.execute("CREATE TABLE last (n int)")
+    for table, beside in (("third", "last"), ("second", "third"), ("first", "second")):
+        await world.execute(CHAIN.format(table, beside))
+    outcome = await world.up(
+        migration("1", "INSERT INTO first VALUES (1)", None, stepwise=stepwise)
+    )
+    assert outcome.verdict is Verdict.DONE, outcome.failure
+    assert await world.value("SELECT count(*) FROM last") == 1
+
+
 def test_neither_batches_nor_their_checks_choose_a_level() -> None:
     text = (
         "-- +migrate Data table=t key=id batch=10\n"
