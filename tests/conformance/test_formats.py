@@ -356,7 +356,14 @@ def test_what_cannot_be_left_out_is_refused(tmp_path: Path, format: str, text: s
 
 
 @pytest.mark.parametrize(
-    ("format", "loads"), [("goose", True), ("dbmate", True), ("plain", False), ("flyway", True)]
+    ("format", "loads"),
+    [
+        ("goose", True),
+        ("dbmate", True),
+        ("plain", True),
+        ("flyway", True),
+        ("golang-migrate", False),
+    ],
 )
 def test_a_transaction_that_nothing_commits_is_for_tools_that_do_it_themselves(
     tmp_path: Path, format: str, loads: bool
