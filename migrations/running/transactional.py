@@ -50,6 +50,10 @@ ALONE = {
 }
 """How a format says that a section takes no transaction."""
 OTHERWISE = "it as a file of ours beside these, with `-- +migrate Up notransaction` above the SQL"
+KEY_BY_PARTITION = (
+    "; before PostgreSQL 18 no partitioned table takes such a key: add it NOT VALID to each "
+    "partition, VALIDATE each, then add it to the parent without NOT VALID, which scans none"
+)
 MEETING = ", where the journal is made, in the schema migration_ledger"
 GRANT_CREATE = (
     "; GRANT CREATE ON DATABASE to the migrating login, or make it beforehand: CREATE SCHEMA "
@@ -156,6 +160,9 @@ async def _finished(
         if isinstance(error, TAKES_NO_TRANSACTION):
             way = ALONE.get(migration.format.partition("+")[0], OTHERWISE)
             message = f"{failed.failure.message}{RUN_ALONE.format(way)}"
+            failed.failure = replace(failed.failure, message=message)
+        elif isinstance(error, asyncpg.WrongObjectTypeError) and "NOT VALID" in str(error):
+            message = f"{failed.failure.message}{KEY_BY_PARTITION}"
             failed.failure = replace(failed.failure, message=message)
         raise failed from None
     if not still_open:

@@ -6,7 +6,7 @@ import pytest
 
 from migrations.formats import Reading
 from migrations.formats.bundle import load_files
-from migrations.model.attempt import Failure
+from migrations.model.attempt import Failure, Verdict
 from migrations.model.migration import Language, Migration, SourceFile
 from tests.integration.migrations.world import World, migration, users
 
@@ -145,3 +145,22 @@ async def test_a_psql_script_that_fails_at_its_end_names_its_last_line(
     found = await failure_of(world, script, programs=frozenset({Language.PSQL}))
     assert (found.sqlstate, found.file, found.line) == ("23503", "1_a.up.sql", 8)
     assert "at COMMIT" in found.message
+
+
+async def test_a_partitioned_table_that_takes_no_unchecked_foreign_key_is_told_the_way(
+    world: World,
+) -> None:
+    parted = "CREATE TABLE parted (id int, parent int) PARTITION BY RANGE (id)"
+    one = "CREATE TABLE one PARTITION OF parted FOR VALUES FROM (0) TO (10)"
+    await world.execute(f"CREATE TABLE parents (id int PRIMARY KEY); {parted}; {one}")
+    key = "ADD CONSTRAINT to_parent FOREIGN KEY (parent) REFERENCES parents"
+    outcome = await world.up(migration("001", f"ALTER TABLE parted {key} NOT VALID"))
+    new = "SELECT current_setting('server_version_num')::int >= 180000"
+    if (await world.fetch(new))[0][0]:
+        assert outcome.verdict is Verdict.DONE
+        return
+    assert outcome.failure is not None
+    assert "add it NOT VALID to each partition" in outcome.failure.message
+    apart = f"ALTER TABLE one {key} NOT VALID; ALTER TABLE one VALIDATE CONSTRAINT to_parent"
+    done = await world.up(migration("001", f"{apart}; ALTER TABLE parted {key}"))
+    assert done.verdict is Verdict.DONE
