@@ -125,7 +125,8 @@ async def test_a_selection_says_the_same_however_it_is_looked_for(
     told = await reports.durations(ReportSubject(select="id=bolt"), 10, 10)
     assert [(one.executions, one.spread) for one in told.sizes] == [(1, Spread(5, 5, 5))]
     assert [one.database for one in told.slowest] == ["bolt"]
-    assert await reports.migrations(ReportSubject(select="id=acme,id=bolt"), 10) == []
+    with pytest.raises(InvalidSelection, match="says otherwise of 'id'"):
+        await reports.migrations(ReportSubject(select="id=acme,id=bolt"), 10)
 
 
 def sizes(command: ApplyCommand, mb: float | None) -> PreflightChecked:
