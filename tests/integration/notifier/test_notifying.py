@@ -532,10 +532,9 @@ async def test_what_was_sent_and_not_noted_is_sent_again_under_the_same_key(
         await record(house, "rollout-r1", halted("r1"))
         first, second = await came(receiver, 2)
         await record(house, "rollout-r2", halted("r2"))
-        (*_, last) = await came(receiver, 3)
+        await came(receiver, 3)
     assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
-    assert (second.json["rollout"], last.json["rollout"]) == ("r1", "r2")
-    assert len(receiver.taken) == 3
+    assert [one.json["rollout"] for one in receiver.taken] == ["r1", "r1", "r2"]
 
 
 async def test_a_notifier_outlasts_the_loss_of_its_connections(house: House, log_in: LogIn) -> None:
@@ -546,18 +545,16 @@ async def test_a_notifier_outlasts_the_loss_of_its_connections(house: House, log
     ):
         await record(house, "rollout-r1", halted("r1"))
         await came(receiver, 1)
-        role = await theirs.stores.pool.fetchval("SELECT current_user")
         ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = $1"
+        role = await theirs.stores.pool.fetchval("SELECT current_user")
         assert await house.stores.pool.fetchval(ended, role) > 0
         await record(house, "rollout-r2", halted("r2"))
 
-        async def told() -> list[str] | None:
-            rollouts = [one.json["rollout"] for one in receiver.taken]
-            return rollouts if "r2" in rollouts else None
+        async def told() -> bool | None:
+            # What was taken and not yet noted when the connection went comes again.
+            return list({one.json["rollout"]: 0 for one in receiver.taken}) == ["r1", "r2"] or None
 
-        rollouts = await found(told, "what is recorded behind the loss is told, too")
-    # What was taken and not yet noted when the connection went comes again.
-    assert list(dict.fromkeys(rollouts)) == ["r1", "r2"]
+        await found(told, "what is recorded behind the loss is told, too")
 
 
 async def test_a_notifier_whose_database_is_away_lives_says_so_and_is_ready_again(
