@@ -45,7 +45,6 @@ from ledger.domain.states import ENDED
 from ledger.domain.waiting import SAID_MAX_CHARS
 from ledger.errors import (
     DuplicateEventDiffers,
-    LedgerError,
     Overtaken,
     PartlyKnown,
     UnknownBundle,
@@ -79,6 +78,9 @@ ABSURD = (
 Whoever may ask can write one by hand: it speaks of what is not there, names a database twice, or
 has numbers without sense.
 """
+SAYS_WHY = (BrokenStream, UnknownBundle, RequestRefusal)
+"""Errors that say in words for people what is wrong with a plan."""
+SENSELESS = "a number or a name in it leads nowhere, or stands there twice; see the leader's log"
 TOLD = 100
 """Rollouts that are left alone of which people are told: anybody who may ask can write more."""
 PACE_S = 0.001
@@ -180,8 +182,8 @@ class Conductor:
         if state is not None and state.status in ENDED:
             self.left_alone.pop(rollout, None)
             return
-        said = str(why) if isinstance(why, (BrokenStream, LedgerError)) else repr(why)
-        logger.error("rollout %s is left alone, and can be aborted: %s", rollout, said)
+        said = str(why) if isinstance(why, SAYS_WHY) else SENSELESS
+        logger.error("rollout %s is left alone, and can be aborted: %r", rollout, why)
         self.left_alone[rollout] = said[:SAID_MAX_CHARS]
         if len(self.left_alone) > TOLD:
             del self.left_alone[next(iter(self.left_alone))]

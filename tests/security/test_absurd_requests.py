@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from ledger.contracts.events import EVENT_TYPES, BundleRegistered, RolloutPlanned
 from ledger.contracts.reports import Unreadable
 from ledger.errors import RequestUnfit
+from ledger.leader.conductor import SENSELESS
 from ledger.service.request_context import RequestContext
 from ledger.store.log.decode import read
 from ledger.store.log.log import EventLog
@@ -139,14 +142,22 @@ async def test_a_plan_of_a_bundle_that_cannot_be_found_is_left_alone(house: Hous
     await usable(house)
 
 
+@pytest.mark.parametrize(
+    ("changes", "wave", "why"),
+    [
+        ({"bundle": "0" * 64}, WAVE, "no single bundle is named by '"),
+        ({}, ("WavePlanned", {"wave": 0, "chunk": 0, "databases": ["acme"] * 2}), SENSELESS),
+    ],
+    ids=["lost", "twice"],
+)
 async def test_status_says_of_a_rollout_that_is_left_alone_why_and_what_ends_it(
-    house: House,
+    house: House, changes: Body, wave: tuple[str, Body], why: str
 ) -> None:
     await house.start(select="id=crane")
     (planned,) = await house.events(RolloutPlanned)
     assert planned.encoded is not None
-    lost = json.loads(planned.encoded.body) | {"rollout": "lost", "bundle": "0" * 64}
-    said = [("RolloutPlanned", lost), WAVE, START]
+    lost = json.loads(planned.encoded.body) | {"rollout": "lost"} | changes
+    said = [("RolloutPlanned", lost), wave, START]
     await house.stores.log.append(
         "rollout-lost",
         [
@@ -162,7 +173,7 @@ async def test_status_says_of_a_rollout_that_is_left_alone_why_and_what_ends_it(
     async with house.leading():
         await found(explained, "the leader does not say that it leaves the rollout alone")
         for status in (await rollouts.summary("lost"), await anext(rollouts.watch("lost"))):
-            assert "because its plan cannot be meant: no single bundle" in status.why
+            assert f"because its plan cannot be meant: {why}" in status.why
         (acme,) = (await rollouts.status("lost")).databases
         assert (acme.reason, acme.helps) == ("left_alone", "ledger rollout abort lost")
         await rollouts.abort("lost", RequestContext("it cannot be meant"))

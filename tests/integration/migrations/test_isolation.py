@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from uuid import uuid4
 
 import pytest
 
 from migrations.errors import ForbiddenSqlError
 from migrations.formats.bundle import load_files
-from migrations.model.attempt import Epoch, Limits, Mode, Verdict
+from migrations.model.attempt import Limits, Mode, Verdict
 from migrations.model.migration import Migration, SourceFile
-from migrations.target.entries import Said, State, entry_about_target, next_head
 from tests.integration.migrations.world import (
-    LEDGER,
     World,
     migration,
+    overtaking,
     session,
     smuggled,
     until,
-    users,
 )
 from tests.support.patience import PATIENCE_S
 
@@ -87,17 +84,7 @@ async def test_what_is_found_out_at_commit_is_tried_again_too(world: World) -> N
 async def test_an_order_that_was_overtaken_in_such_a_transaction_is_refused(
     world: World, level: str
 ) -> None:
-    before = await world.up(users())
-    said = Said(uuid4(), "rollout-2", LEDGER, Epoch(9, 9))
-    head = next_head(before.journal_head or "", said, entry_about_target(State.VISITED))
-    overtake = (
-        f"INSERT INTO migration_ledger.journal SELECT target, seq + 1, '{head}', "
-        f"'{said.command}', '{said.rollout}', '', '', 0, 'visited', NULL, NULL, 0, NULL, NULL, "
-        "NULL, NULL, database_uuid, owner, 9, 9, xid, now(), 0, made_by "
-        "FROM migration_ledger.journal ORDER BY seq DESC LIMIT 1"
-    )
-    await world.execute_as_superuser("CREATE EXTENSION dblink")
-    other = f"SELECT dblink_exec('{world.url}', $$ {overtake} $$)"
+    other = await overtaking(world)
     late = smuggled(at(level, "SELECT 1", version="2"), "CREATE TABLE late (id int)", other)
     outcome = await world.up(late)
     assert outcome.verdict is Verdict.REFUSED

@@ -9,12 +9,11 @@ from uuid import uuid4
 from migrations.inspection import inspect
 from migrations.model.attempt import Epoch, Mode, Resolution, Verdict
 from migrations.model.work import OutsideChange, StepResult
-from migrations.target.entries import Said, State, entry_about_target, next_head
 from tests.integration.migrations.world import (
-    LEDGER,
     World,
     expecting,
     migration,
+    overtaking,
     smuggled,
     users,
 )
@@ -162,17 +161,7 @@ async def test_every_attempt_commits_its_epoch_whatever_came_of_it(world: World)
 async def test_an_order_overtaken_in_the_middle_of_its_transaction_is_refused(
     world: World,
 ) -> None:
-    before = await world.up(users())
-    said = Said(uuid4(), "rollout-2", LEDGER, Epoch(9, 9))
-    head = next_head(before.journal_head or "", said, entry_about_target(State.VISITED))
-    overtake = (
-        f"INSERT INTO migration_ledger.journal SELECT target, seq + 1, '{head}', "
-        f"'{said.command}', '{said.rollout}', '', '', 0, 'visited', NULL, NULL, 0, NULL, NULL, "
-        "NULL, NULL, database_uuid, owner, 9, 9, xid, now(), 0, made_by "
-        "FROM migration_ledger.journal ORDER BY seq DESC LIMIT 1"
-    )
-    await world.execute_as_superuser("CREATE EXTENSION dblink")
-    other = f"SELECT dblink_exec('{world.url}', $$ {overtake} $$)"
+    other = await overtaking(world)
     outcome = await world.up(smuggled(EMAIL, EMAIL.up.statements[0].text, other))
     assert outcome.verdict is Verdict.REFUSED
     assert outcome.failure is not None

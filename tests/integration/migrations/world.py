@@ -16,6 +16,7 @@ from migrations.model.attempt import Epoch, Expectation, Limits, Mode
 from migrations.model.migration import Migration, SourceFile, Statement
 from migrations.model.work import Outcome, Silence, StepOutcome, Work
 from migrations.runner import run
+from migrations.target.entries import Said, State, entry_about_target, next_head
 from migrations.target.session import ConnectionSettings
 from tests.fixtures.postgres import owner_of
 from tests.support.patience import PATIENCE_S
@@ -175,6 +176,21 @@ class World:
     async def has(self, relation: str) -> bool:
         """Whether a table or index is there."""
         return bool(await self.value(f"SELECT to_regclass('{relation}') IS NOT NULL"))
+
+
+async def overtaking(world: World) -> str:
+    """A statement by which, once `users()` is applied, another order writes to the journal."""
+    before = await world.up(users())
+    said = Said(uuid4(), "rollout-2", LEDGER, Epoch(9, 9))
+    head = next_head(before.journal_head or "", said, entry_about_target(State.VISITED))
+    overtake = (
+        f"INSERT INTO migration_ledger.journal SELECT target, seq + 1, '{head}', "
+        f"'{said.command}', '{said.rollout}', '', '', 0, 'visited', NULL, NULL, 0, NULL, NULL, "
+        "NULL, NULL, database_uuid, owner, 9, 9, xid, now(), 0, made_by "
+        "FROM migration_ledger.journal ORDER BY seq DESC LIMIT 1"
+    )
+    await world.execute_as_superuser("CREATE EXTENSION dblink")
+    return f"SELECT dblink_exec('{world.url}', $$ {overtake} $$)"
 
 
 async def _execute(url: str, sql: str) -> None:
